@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import type pg from "pg";
+import type { PatroniDynamic } from "../plan/render/patroni.ts";
+import { ms } from "../plan/types.ts";
+import { type Context, connectPrimary, until, withClient } from "./connections.ts";
+import { applyMigrations } from "./migrate/index.ts";
+import { Patroni } from "./patroni.ts";
+import { poolerCommand } from "./pooler.ts";
+import { scramMatches, scramVerifier } from "./scram.ts";
+
+/** Key of the advisory lock in database `postgres` that lets one command of the agent change the cluster at a time. */
+export const AGENT_LOCK = 7_215_110;
+
+/** The cluster-wide configuration with its own hash in it, so that a node can be asked whether it runs with it. */
+export function withGeneration(dynamic: PatroniDynamic): { generation: string; config: PatroniDynamic } {
+  const generation = createHash("sha256").update(JSON.stringify(dynamic)).digest("hex").slice(0, 16);
+  const parameters = { ...dynamic.postgresql.parameters, "ladder.generation": generation };
+  return { generation, config: { ...dynamic, postgresql: { ...dynamic.postgresql, parameters } } };
+}
+
+/**
+ * Makes the cluster what `desired` says, as far as that needs no restart: settings, database, platform schema, passwords,
+ * the pooler's files. Safe to run twice and while another run is under way.
+ */
+export async function configure(context: Context, platformFolder: string): Promise<void> {
+  const { desired, log } = context;
+  const patroni = new Patroni(desired.cluster.nodes, context.files);
+  await until("a primary", 300_000, () => patroni.leader());
+  await applySettings(context, patroni);
+  await until("the pooler's way to the primary", 60_000, () => withClient(connectPrimary(context, "postgres"), async () => true));
+  await exclusively(context, async (client) => {
+    await createDatabase(client, desired.database, log);
+    const connect = () => connectPrimary(context, desired.database);
+    await applyMigrations({ connect, folder: platformFolder, set: "platform", lockTimeout: ms(5_000), log });
+    await setPasswords(client, context);
+  });
+  await poolerCommand(context, "RELOAD");
+  for (const node of desired.cluster.nodes) {
+    await patroni.reload(node).catch((error: Error) => log(`${node} will read its files when it is up: ${error.message}`));
+  }
+}
+
+async function applySettings({ desired, log }: Context, patroni: Patroni): Promise<void> {
+  const { config, generation } = withGeneration(desired.cluster.dynamic);
+  if (isDeepStrictEqual(await patroni.config(), config)) return log(`settings ${generation}: in place`);
+  await patroni.replaceConfig(config);
+  log(`settings ${generation}: given to Patroni`);
+}
+
+/** Holds the agent's lock on the primary while `work` runs. */
+export async function exclusively(context: Context, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  await withClient(connectPrimary(context, "postgres"), async (client) => {
+    await client.query("select pg_advisory_lock($1)", [AGENT_LOCK]);
+    await work(client);
+  });
+}
+
+async function createDatabase(client: pg.Client, database: string, log: (line: string) => void): Promise<void> {
+  const { rowCount } = await client.query("select from pg_database where datname = $1", [database]);
+  if (rowCount === 1) return;
+  await client.query(`create database ${client.escapeIdentifier(database)}`);
+  log(`database ${database} made`);
+}
+
+/** Gives every role its password, as a verifier; a role that has it already is left alone. */
+async function setPasswords(client: pg.Client, { passwords, log }: Context): Promise<void> {
+  const { rows } = await client.query<{ role: string; verifier: string | null }>(
+    "select rolname as role, rolpassword as verifier from pg_authid where rolname = any($1)",
+    [Object.keys(passwords)],
+  );
+  for (const { role, verifier } of rows) {
+    const password = passwords[role];
+    if (password === undefined || scramMatches(verifier, password)) continue;
+    await client.query(`alter role ${client.escapeIdentifier(role)} password ${client.escapeLiteral(scramVerifier(password))}`);
+    log(`role ${role}: new password`);
+  }
+}

@@ -1,0 +1,81 @@
+import { readFileSync } from "node:fs";
+import pg from "pg";
+import type { Desired, Passwords } from "../plan/desired.ts";
+import { WRITE_PORT } from "../plan/render/haproxy.ts";
+import { ROLES } from "../plan/render/patroni.ts";
+import { POOLER_ADMIN } from "../plan/render/pgbouncer.ts";
+
+/** Everything that one run of the agent knows: read once from the files that the program put into its volume. */
+export interface Context {
+  /** Folder with desired.json, passwords.json and the agent's certificate. */
+  files: string;
+  desired: Desired;
+  passwords: Passwords;
+  log: (line: string) => void;
+}
+
+export function readContext(files: string, log: (line: string) => void): Context {
+  const json = (name: string) => JSON.parse(readFileSync(`${files}/${name}`, "utf8"));
+  return { files, desired: json("desired.json") as Desired, passwords: json("passwords.json") as Passwords, log };
+}
+
+/** Connects as the platform's superuser, through the pooler's HAProxy: wherever the primary is now. */
+export function connectPrimary(context: Context, database: string): Promise<pg.Client> {
+  // HAProxy passes TLS through, so the certificate is a node's and its name cannot be known beforehand.
+  const ssl = { ca: readFileSync(`${context.files}/ca.crt`), checkServerIdentity: () => undefined };
+  return connect({
+    host: context.desired.pooler.host,
+    port: WRITE_PORT,
+    user: ROLES.admin,
+    password: context.passwords[ROLES.admin],
+    database,
+    ssl,
+  });
+}
+
+/** Connects as the platform's superuser to one node, past the pooler. */
+export function connectNode(context: Context, host: string): Promise<pg.Client> {
+  const ssl = { ca: readFileSync(`${context.files}/ca.crt`) };
+  return connect({ host, port: 5432, user: ROLES.admin, password: context.passwords[ROLES.admin], database: "postgres", ssl });
+}
+
+/** Connects to PgBouncer's admin console. */
+export function connectPooler(context: Context): Promise<pg.Client> {
+  const { host, port } = context.desired.pooler;
+  const ssl = { ca: readFileSync(`${context.files}/ca.crt`), servername: host };
+  return connect({ host, port, user: POOLER_ADMIN, password: context.passwords[POOLER_ADMIN], database: "pgbouncer", ssl });
+}
+
+async function connect(config: pg.ClientConfig): Promise<pg.Client> {
+  const client = new pg.Client({ connectionTimeoutMillis: 3_000, application_name: "ladder agent", ...config });
+  // A connection that breaks while idle is noticed at its next query.
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Runs `use` with a connection and closes it in any case. */
+export async function withClient<T>(connecting: Promise<pg.Client>, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await connecting;
+  try {
+    return await use(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Calls `attempt` until it returns something, every `every` ms; the last error is in the message when `timeout` ms are over. */
+export async function until<T>(what: string, timeout: number, attempt: () => Promise<T | undefined>, every = 1_000): Promise<T> {
+  const end = Date.now() + timeout;
+  let last = "";
+  do {
+    try {
+      const result = await attempt();
+      if (result !== undefined) return result;
+    } catch (error) {
+      last = `: ${(error as Error).message}`;
+    }
+    await new Promise((resolve) => setTimeout(resolve, every));
+  } while (Date.now() < end);
+  throw new Error(`${what}: not within ${Math.round(timeout / 1000)} s${last}`);
+}

@@ -1,0 +1,52 @@
+import { readFileSync } from "node:fs";
+import { ms } from "../plan/types.ts";
+import { configure, exclusively } from "./configure.ts";
+import { connectPrimary, readContext } from "./connections.ts";
+import { type FileSet, writeFiles } from "./files.ts";
+import { applyMigrations } from "./migrate/index.ts";
+import { readStatus, runMover } from "./move/run.ts";
+
+const FILES = "/etc/pgladder";
+const STATUS = "/run/ladder/status.json";
+const PLATFORM = "/agent/sql/platform";
+const APPLICATION = "/input/schema";
+/** Names statements that would hold a lock for long. */
+const LINTER = "/agent/bin/squawk";
+
+const log = (line: string) => console.log(line);
+
+const COMMANDS: Record<string, () => Promise<void>> = {
+  /** Fills the volumes of all containers. */
+  files: () => writeFiles("/volumes", JSON.parse(readFileSync("/input/files.json", "utf8")) as FileSet, log),
+  /** Settings, database, platform schema, passwords, pooler. */
+  configure: () => configure(readContext(FILES, log), PLATFORM),
+  /** The application's own SQL. */
+  migrate: async () => {
+    const context = readContext(FILES, log);
+    const connect = () => connectPrimary(context, context.desired.database);
+    await exclusively(context, async () => {
+      await applyMigrations({ connect, folder: APPLICATION, set: "app", role: context.desired.users.write, lockTimeout: ms(5_000), log, linter: LINTER });
+    });
+  },
+  /** Walks the cluster towards what is desired, for ever. */
+  move: async () => {
+    const stop = new AbortController();
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
+    await runMover(FILES, STATUS, stop.signal, log);
+  },
+  status: async () => console.log(JSON.stringify(readStatus(FILES, STATUS))),
+};
+
+const name = process.argv[2] ?? "";
+const command = COMMANDS[name];
+if (!command) {
+  console.error(`agent: got ${JSON.stringify(name)}, want one of ${Object.keys(COMMANDS).join(", ")}`);
+  process.exit(2);
+}
+try {
+  await command();
+  process.exit(0);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}

@@ -1,0 +1,29 @@
+import type pg from "pg";
+import { type Context, connectNode, withClient } from "../connections.ts";
+import type { Member, Patroni } from "../patroni.ts";
+import { pausedDatabases } from "../pooler.ts";
+import type { Observed, ObservedNode } from "./plan.ts";
+
+/** Looks at every member of the cluster and at the pooler. */
+export async function observe(context: Context, patroni: Patroni, readers: readonly string[]): Promise<Observed> {
+  const members = await patroni.members();
+  const nodes = await Promise.all(members.map((member) => observeNode(context, member)));
+  return { paused: await pausedDatabases(context), nodes, readers };
+}
+
+async function observeNode(context: Context, member: Member): Promise<ObservedNode> {
+  const leads = member.role === "leader";
+  const node = { name: member.name, role: leads ? "leader" : "replica", healthy: member.state === (leads ? "running" : "streaming") } as const;
+  try {
+    return { ...node, ...(await withClient(connectNode(context, member.name), settings)) };
+  } catch {
+    return { ...node, healthy: false, generation: undefined, pendingRestart: false };
+  }
+}
+
+async function settings(client: pg.Client): Promise<Pick<ObservedNode, "generation" | "pendingRestart">> {
+  const { rows } = await client.query<{ generation: string | null; pending: boolean }>(
+    "select current_setting('ladder.generation', true) as generation, exists (select from pg_settings where pending_restart) as pending",
+  );
+  return { generation: rows[0]?.generation ?? undefined, pendingRestart: rows[0]?.pending ?? false };
+}

@@ -1,0 +1,78 @@
+import type { DesiredCluster } from "../../plan/desired.ts";
+
+/** What one look at the cluster showed. */
+export interface Observed {
+  /** Databases that the pooler holds paused. */
+  paused: readonly string[];
+  nodes: readonly ObservedNode[];
+  /** Replicas that the read pool's connections were last spread over. */
+  readers: readonly string[];
+}
+
+export interface ObservedNode {
+  name: string;
+  role: "leader" | "replica";
+  /** A leader that runs, or a replica that streams. */
+  healthy: boolean;
+  /** Generation of the configuration that this node runs with. */
+  generation: string | undefined;
+  /** A changed parameter waits for a restart of PostgreSQL. */
+  pendingRestart: boolean;
+}
+
+export type Step =
+  | { kind: "resume"; databases: readonly string[] }
+  | { kind: "wait"; reason: string }
+  | { kind: "switchover"; from: string; to: string }
+  | { kind: "restart-replica"; node: string }
+  | { kind: "restart-primary"; node: string }
+  | { kind: "spread-reads"; readers: readonly string[] };
+
+/**
+ * The next thing to do so that the cluster becomes what is desired, or nothing when it is.
+ * Looks only at what is there, so a run that was killed goes on where the cluster stands.
+ *
+ * @param generation the configuration that every node shall run with
+ * @param restarted replicas already restarted for this generation: a lowered limit stays pending on them until the primary restarted
+ */
+export function nextStep(desired: DesiredCluster, generation: string, seen: Observed, restarted: ReadonlySet<string>): Step | undefined {
+  if (seen.paused.length > 0) return { kind: "resume", databases: seen.paused };
+  const leader = seen.nodes.find((node) => node.role === "leader" && node.healthy);
+  if (!leader) return { kind: "wait", reason: "no primary yet" };
+  const waiting = desired.nodes.find((name) => !seen.nodes.some((node) => node.name === name && node.healthy));
+  if (waiting) return { kind: "wait", reason: `${waiting} is not streaming yet` };
+  const behind = seen.nodes.find((node) => node.generation !== generation);
+  if (behind) return { kind: "wait", reason: `${behind.name} has not read the new configuration yet` };
+  if (!desired.wanted.includes(leader.name)) {
+    const to = desired.wanted.find((name) => name !== leader.name);
+    if (to) return { kind: "switchover", from: leader.name, to };
+  }
+  const replicas = seen.nodes.filter((node) => node !== leader);
+  const stale = replicas.find((node) => node.pendingRestart && !restarted.has(node.name));
+  if (stale) return { kind: "restart-replica", node: stale.name };
+  if (leader.pendingRestart) return { kind: "restart-primary", node: leader.name };
+  const readers = replicas
+    .filter((node) => node.healthy)
+    .map((node) => node.name)
+    .sort();
+  if (readers.join() !== [...seen.readers].sort().join()) return { kind: "spread-reads", readers };
+  return undefined;
+}
+
+/** One line for people: what a step does. */
+export function describeStep(step: Step): string {
+  switch (step.kind) {
+    case "resume":
+      return `resuming ${step.databases.join(", ")}, left paused by a run that was stopped`;
+    case "wait":
+      return step.reason;
+    case "switchover":
+      return `handing the lead from ${step.from} to ${step.to}`;
+    case "restart-replica":
+      return `restarting PostgreSQL on the replica ${step.node} for changed parameters`;
+    case "restart-primary":
+      return `restarting PostgreSQL on the primary ${step.node} for changed parameters`;
+    case "spread-reads":
+      return step.readers.length > 0 ? `sending reads to ${step.readers.join(", ")}` : "sending reads to the primary";
+  }
+}

@@ -1,0 +1,67 @@
+import { type Context, connectNode, withClient } from "../connections.ts";
+import type { Patroni } from "../patroni.ts";
+import { paused, poolerCommand, primaryReachable } from "../pooler.ts";
+import type { Step } from "./plan.ts";
+
+/** New transactions wait at most this long for running ones before a restart is put off, in ms. */
+const PATIENCE = 1_000;
+/** A primary that is not back by then leaves the rest to Patroni's fail-over; clients get errors instead of waiting, in ms. */
+const RETURN_LIMIT = 10_000;
+
+/** Does one step. Returns what happened, for the log. */
+export async function perform(context: Context, patroni: Patroni, step: Step): Promise<string> {
+  const { database, cluster } = context.desired;
+  switch (step.kind) {
+    case "wait":
+      return step.reason;
+    case "resume":
+      for (const name of step.databases) await poolerCommand(context, `RESUME ${name}`);
+      return `resumed ${step.databases.join(", ")}`;
+    case "spread-reads":
+      await poolerCommand(context, `RECONNECT ${database}_read`);
+      return step.readers.length > 0 ? `reads go to ${step.readers.join(", ")}` : "reads go to the primary";
+    case "restart-replica": {
+      await checkpoint(context, step.node);
+      const stall = await paused(context, { databases: [`${database}_read`], patience: PATIENCE }, () => patroni.restart(step.node));
+      return `${step.node} restarted, reads waited ${Math.round(stall)} ms`;
+    }
+    case "restart-primary": {
+      const databases = cluster.nodes.length > 1 ? [database] : [database, `${database}_read`];
+      await checkpoint(context, step.node);
+      const stall = await paused(context, { databases, patience: PATIENCE }, async () => {
+        await patroni.restart(step.node);
+        await primaryReachable(context, RETURN_LIMIT);
+      });
+      return `${step.node} restarted, writes waited ${Math.round(stall)} ms`;
+    }
+    case "switchover": {
+      await checkpoint(context, step.from);
+      await checkpoint(context, step.to);
+      const stall = await paused(context, { databases: [database], patience: PATIENCE }, async () => {
+        await patroni.switchover(step.from, step.to);
+        await primaryReachable(context, RETURN_LIMIT);
+      });
+      return `${step.to} leads, writes waited ${Math.round(stall)} ms`;
+    }
+  }
+}
+
+/** Twice: the first one takes the time, the second leaves next to nothing for the shutdown's own checkpoint. */
+async function checkpoint(context: Context, node: string): Promise<void> {
+  await withClient(connectNode(context, node), async (client) => {
+    await client.query("checkpoint");
+    await client.query("checkpoint");
+  });
+}
+
+/** Whoever holds a transaction open for longest, so that the operator knows what a move waits for. */
+export async function longestTransaction(context: Context, leader: string): Promise<string> {
+  return withClient(connectNode(context, leader), async (client) => {
+    const { rows } = await client.query<{ text: string }>(
+      `select format('%s (pid %s) for %s s: %s', usename, pid, round(extract(epoch from now() - xact_start)), left(query, 100)) as text
+         from pg_stat_activity where backend_type = 'client backend' and xact_start is not null and pid <> pg_backend_pid()
+        order by xact_start limit 1`,
+    );
+    return rows[0]?.text ?? "nobody";
+  });
+}

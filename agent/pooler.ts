@@ -1,0 +1,66 @@
+import type pg from "pg";
+import { type Context, connectPooler, connectPrimary, until, withClient } from "./connections.ts";
+
+/** PgBouncer could not be paused: a transaction of the application went on for longer than the stall we allow. */
+export class StillBusy extends Error {}
+
+export interface PauseOptions {
+  databases: readonly string[];
+  /** How long new transactions may wait for running ones to end, in ms, before the pause is given up. */
+  patience: number;
+}
+
+/**
+ * Runs `work` while PgBouncer holds all new transactions on the databases; clients wait, none fails.
+ * The pause ends in any case: at the end of `work`, when it throws, and by the pooler's own watchdog when this process dies.
+ *
+ * @returns how long the pause lasted, in ms.
+ * @throws StillBusy when running transactions did not end in time; nothing was done then.
+ */
+export async function paused(context: Context, { databases, patience }: PauseOptions, work: () => Promise<void>): Promise<number> {
+  const [first, second] = await Promise.all([connectPooler(context), connectPooler(context)]);
+  const start = performance.now();
+  try {
+    await pauseAll(first, databases, patience);
+    await work();
+  } finally {
+    for (const database of databases) await second.query(`RESUME ${database}`).catch(() => undefined);
+    await Promise.all([first.end(), second.end()].map((end) => end.catch(() => undefined)));
+  }
+  return performance.now() - start;
+}
+
+async function pauseAll(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new StillBusy(`transactions still running after ${patience} ms`)), patience);
+  });
+  try {
+    for (const database of databases) await Promise.race([client.query(`PAUSE ${database}`), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Databases that are paused now. */
+export async function pausedDatabases(context: Context): Promise<string[]> {
+  return withClient(connectPooler(context), async (client) => {
+    const { rows } = await client.query<{ name: string; paused: number | string }>("SHOW DATABASES");
+    return rows.filter((row) => Number(row.paused) === 1).map((row) => row.name);
+  });
+}
+
+/** Runs one command on PgBouncer's admin console. */
+export async function poolerCommand(context: Context, command: string): Promise<void> {
+  await withClient(connectPooler(context), (client) => client.query(command));
+}
+
+/** Returns when HAProxy reaches a primary that takes writes. */
+export async function primaryReachable(context: Context, timeout: number): Promise<void> {
+  await until("a primary behind the pooler", timeout, () => withClient(connectPrimary(context, "postgres"), writable), 20);
+}
+
+async function writable(client: pg.Client): Promise<true | undefined> {
+  const { rows } = await client.query<{ recovering: boolean }>("select pg_is_in_recovery() as recovering");
+  return rows[0]?.recovering === false ? true : undefined;
+}

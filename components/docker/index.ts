@@ -1,0 +1,92 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import { mirrorFiles } from "../../plan/mirror.ts";
+import { ROLES } from "../../plan/render/patroni.ts";
+import { Secrets } from "../secrets.ts";
+import type { Target, TargetArgs } from "../target.ts";
+import { Agent, Files } from "./agent.ts";
+import { dockerName, gate, type Surroundings } from "./container.ts";
+import { Database } from "./database.ts";
+import { Images } from "./images.ts";
+import { Pooler } from "./pooler.ts";
+
+/** The mirror: the topology as containers on one Docker engine, with real servers. */
+export class DockerTarget extends pulumi.ComponentResource implements Target {
+  readonly passwords: pulumi.Output<Record<string, string>>;
+  readonly caCertificate: pulumi.Output<string>;
+  readonly cacheUrl = pulumi.output("");
+  readonly dashboardUrl = pulumi.output("");
+  readonly ready: pulumi.Output<boolean>;
+
+  constructor(name: string, { config, topology, last, schema }: TargetArgs, options?: pulumi.ComponentResourceOptions) {
+    super("pgladder:docker:Target", name, {}, options);
+    const child = { parent: this };
+    const { stack, consensus, nodes, poolers, agent, endpoint } = topology;
+    const pooler = poolers[0]!;
+    const parts = [...consensus, ...nodes, pooler, agent].map((part) => part.name);
+
+    const owner = new random.RandomId("owner", { byteLength: 8 }, child).hex;
+    const network = new docker.Network(
+      "network",
+      {
+        name: dockerName(stack, "network"),
+        labels: [
+          { label: "pgladder.stack", value: stack },
+          { label: "pgladder.owner", value: owner },
+        ],
+      },
+      child,
+    );
+    const around: Surroundings = { stack, network: network.name, owner };
+    const images = new Images("images", { base: config.images.postgres }, child);
+    const secrets = new Secrets(
+      "secrets",
+      {
+        stack,
+        logins: [endpoint.write.user, endpoint.read.user, ROLES.monitor],
+        rotation: config.rotation,
+        hosts: Object.fromEntries(parts.map((part) => [part, part === pooler.name ? [endpoint.host].filter(isName) : []])),
+      },
+      child,
+    );
+    const files = new Files(
+      "files",
+      {
+        around,
+        image: images.agent,
+        parts,
+        files: pulumi
+          .all([secrets.ca, secrets.identities, secrets.passwords])
+          .apply(([ca, identities, passwords]) => mirrorFiles(topology, { ca, identities, passwords })),
+      },
+      child,
+    );
+    const database = new Database(
+      "database",
+      {
+        around,
+        image: images.node,
+        consensus,
+        nodes,
+        last,
+        files: files.volumes,
+        after: gate(files.written),
+        protect: config.protect,
+      },
+      child,
+    );
+    const entrance = new Pooler(
+      "pooler",
+      { around, image: images.pooler, part: pooler.name, port: topology.port, files: files.volumes[pooler.name]!, after: gate(files.written) },
+      child,
+    );
+    const after = [...database.nodes, entrance.container];
+    this.ready = new Agent("agent", { around, image: images.agent, files, part: agent.name, schema, after }, child).ready;
+    this.passwords = secrets.passwords;
+    this.caCertificate = secrets.ca;
+    this.registerOutputs({ ready: this.ready });
+  }
+}
+
+const isName = (host: string) => !/^[\d.]+$/.test(host);

@@ -1,0 +1,25 @@
+import type { PatroniDynamic } from "./render/patroni.ts";
+import type { Stage } from "./types.ts";
+
+/** What the agent shall make true inside the network: written by the program, read by every command of the agent. */
+export interface Desired {
+  stack: string;
+  stage: Stage;
+  database: string;
+  users: { write: string; read: string };
+  pooler: { host: string; port: number };
+  cluster: DesiredCluster;
+  /** Names of parts that an earlier stage left and `ladder finish` has not released. */
+  held: readonly string[];
+}
+
+export interface DesiredCluster {
+  /** Every node that runs, held ones too. */
+  nodes: readonly string[];
+  /** Nodes that may lead: those that the stage itself wants. */
+  wanted: readonly string[];
+  dynamic: PatroniDynamic;
+}
+
+/** Passwords of the stack's roles, keyed by role name; never part of `Desired`. */
+export type Passwords = Readonly<Record<string, string>>;

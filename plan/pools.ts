@@ -1,0 +1,105 @@
+/** The pools in front of the clusters, and how many server connections they may open to a node. */
+import type { StackConfig } from "./config.ts";
+import type { Cluster, ClusterKind } from "./parts.ts";
+import type { PoolerProfile } from "./stages.ts";
+import { STAGES, type Stage } from "./types.ts";
+
+/** The application's roles, the same for ever: `app` owns its schema, `app_ro` reads. */
+export const USERS = { write: "app", read: "app_ro" } as const;
+
+/** One database name of the pooler. Sizes are totals over all poolers and processes of a region. */
+export interface Pool {
+  /** The name that clients ask for. */
+  readonly database: string;
+  /** The real database behind it. */
+  readonly realDatabase: string;
+  readonly user: string;
+  /** Region of the poolers that offer it. */
+  readonly region: string;
+  /** Cluster that it leads to. */
+  readonly cluster: string;
+  /** Replicas fall back to the primary where none is healthy. */
+  readonly to: "primary" | "replicas";
+  readonly mode: "transaction" | "session";
+  readonly size: number;
+  readonly minSize: number;
+  readonly reserve: number;
+  /** Most server connections of this pool: size and reserve, within maxDbConnections. */
+  readonly maxConnections: number;
+}
+
+/** What one PgBouncer process takes of a total, so that all of them together do not pass it; at least 1 of a total above 0. */
+export function perProcess(total: number, { count, processes }: { count: number; processes: number }): number {
+  return total === 0 ? 0 : Math.max(1, Math.floor(total / (count * processes)));
+}
+
+/** The pooler's and the shards' numbers; shards keep theirs at stages that only hold them. */
+interface PoolNumbers {
+  pooler: PoolerProfile;
+  shardPoolSize: number;
+}
+
+function poolNumbers({ profiles }: StackConfig, stage: Stage): PoolNumbers {
+  const shards = profiles[stage].shards ?? STAGES.map((each) => profiles[each].shards).find((each) => each !== null);
+  return { pooler: profiles[stage].pooler, shardPoolSize: shards?.poolSize ?? 0 };
+}
+
+const capped = (pooler: PoolerProfile, size: number, reserve: number) => Math.min(size + reserve, pooler.maxDbConnections);
+
+/**
+ * The three pools of the contract, a pair for each shard that is there (`<database>_shard_0`, `<database>_shard_0_read`),
+ * and the read pool of each further region. They say what the configuration wants; while data moves, the mover's route
+ * decides where the contract's names lead.
+ */
+export function pools(config: StackConfig, clusters: readonly Cluster[]): readonly Pool[] {
+  const { database, region } = config;
+  const { entry } = config.profile;
+  const { pooler, shardPoolSize } = poolNumbers(config, config.stage);
+  const pool = (suffix: string, cluster: string, part: Pick<Pool, "user" | "to" | "mode" | "size" | "minSize" | "reserve">): Pool => ({
+    database: `${database}${suffix}`,
+    realDatabase: database,
+    region,
+    cluster,
+    ...part,
+    maxConnections: capped(pooler, part.size, part.reserve),
+  });
+  const transaction = {
+    mode: "transaction",
+    size: pooler.defaultPoolSize,
+    minSize: pooler.minPoolSize,
+    reserve: pooler.reservePoolSize,
+  } as const;
+  const session = { mode: "session", size: pooler.sessionPoolSize, minSize: 0, reserve: 0 } as const;
+  const direct = { mode: "transaction", size: shardPoolSize, minSize: 0, reserve: 0 } as const;
+  const write = { user: USERS.write, to: "primary" } as const;
+  const read = { user: USERS.read, to: "replicas" } as const;
+  return [
+    pool("", entry, { ...write, ...transaction }),
+    pool("_read", entry, { ...read, ...transaction }),
+    pool("_session", entry, { ...write, ...session }),
+    ...clusters
+      .filter(({ kind, follows }) => kind === "shard" && follows === null)
+      .flatMap(({ name, index }) => [
+        pool(`_shard_${index}`, name, { ...write, ...direct }),
+        pool(`_shard_${index}_read`, name, { ...read, ...direct }),
+      ]),
+    ...clusters
+      .filter(({ kind, follows }) => kind === entry && follows !== null)
+      .map((cluster) => ({ ...pool("_read", cluster.name, { ...read, ...transaction }), region: cluster.region })),
+  ];
+}
+
+/**
+ * The most server connections that poolers and gateway may open to one node, by its cluster's kind. All pools count for
+ * every node, because any replica may become the primary and reads fall back to it. A gateway or coordinator opens one
+ * connection to each shard or worker for each of its own.
+ */
+export function serverConnections(kind: ClusterKind, config: StackConfig, stage: Stage = config.stage): number {
+  const { pooler, shardPoolSize } = poolNumbers(config, stage);
+  const entry = 2 * capped(pooler, pooler.defaultPoolSize, pooler.reservePoolSize) + capped(pooler, pooler.sessionPoolSize, 0);
+  return kind === "shard" ? entry + 2 * capped(pooler, shardPoolSize, 0) : entry;
+}
+
+/** The most that any stage needs under the same overrides: max_connections is static, so nodes are made for it from the start. */
+export const plannedConnections = (kind: ClusterKind, config: StackConfig): number =>
+  Math.max(...STAGES.map((stage) => serverConnections(kind, config, stage)));

@@ -1,0 +1,63 @@
+export const WRITE_PORT = 5000;
+export const READ_PORT = 5001;
+
+export interface HaproxyInput {
+  /** Host names that a node of the cluster can ever have; those that do not exist (yet) stay down. */
+  hosts: readonly string[];
+  /** A replica that lags more than this many MiB gets no reads. */
+  maxLagMiB: number;
+  maxConnections: number;
+}
+
+/**
+ * haproxy.cfg of a pooler: finds the primary and the healthy replicas by asking Patroni on every node.
+ * It names all hosts that may ever come, because a reload would leave old sessions without health checks.
+ */
+export function renderHaproxy({ hosts, maxLagMiB, maxConnections }: HaproxyInput): string {
+  const servers = hosts.map((host) => `  server ${host} ${host}:5432 check port 8008`).join("\n");
+  return `global
+  maxconn ${maxConnections}
+  log stdout format raw local0 warning
+  ca-base /etc/pgladder
+
+defaults
+  mode tcp
+  log global
+  timeout connect 3s
+  timeout client 0
+  timeout server 0
+  timeout check 2s
+  option httpchk
+  option clitcpka
+  option srvtcpka
+  http-check expect status 200
+  default-server inter 500ms downinter 250ms fall 1 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
+
+resolvers docker
+  parse-resolv-conf
+  hold valid 1s
+  hold nx 1s
+  timeout resolve 1s
+  timeout retry 1s
+
+listen write
+  bind :${WRITE_PORT}
+  http-check send meth OPTIONS uri /primary
+${servers}
+
+frontend read
+  bind :${READ_PORT}
+  acl no_replica nbsrv(replicas) eq 0
+  use_backend primary_for_reads if no_replica
+  default_backend replicas
+
+backend replicas
+  balance leastconn
+  http-check send meth OPTIONS uri /replica?lag=${maxLagMiB}MB
+${servers}
+
+backend primary_for_reads
+  http-check send meth OPTIONS uri /primary
+${servers}
+`;
+}

@@ -1,0 +1,69 @@
+import type { Pool } from "../pools.ts";
+import type { PoolerProfile } from "../stages.ts";
+import { READ_PORT, WRITE_PORT } from "./haproxy.ts";
+import { ROLES } from "./patroni.ts";
+
+export const POOLER_FILES = "/etc/pgladder";
+/** The role that the agent uses on PgBouncer's admin console. */
+export const POOLER_ADMIN = "ladder_agent";
+
+export interface PgbouncerInput {
+  port: number;
+  pooling: PoolerProfile;
+  /** The pools of this pooler's region. */
+  pools: readonly Pool[];
+}
+
+/**
+ * pgbouncer.ini of one PgBouncer process in front of one cluster.
+ * Servers are reached with the pooler's certificate, clients prove themselves by scram against `ladder.pooler_auth`.
+ * Limits are set per pool, because PgBouncer's own max_db_connections would count each name of the database alone.
+ */
+export function renderPgbouncer({ port, pooling, pools }: PgbouncerInput): string {
+  const seconds = (duration: number) => duration / 1_000;
+  return `[databases]
+${pools.map(entry).join("\n")}
+
+[pgbouncer]
+listen_addr = 0.0.0.0
+listen_port = ${port}
+unix_socket_dir = /tmp
+pool_mode = transaction
+auth_type = scram-sha-256
+auth_file = ${POOLER_FILES}/userlist.txt
+auth_query = select usename, passwd from ladder.pooler_auth($1)
+admin_users = ${POOLER_ADMIN}
+client_tls_sslmode = require
+client_tls_key_file = ${POOLER_FILES}/pooler.key
+client_tls_cert_file = ${POOLER_FILES}/pooler.crt
+client_tls_ca_file = ${POOLER_FILES}/ca.crt
+server_tls_sslmode = verify-ca
+server_tls_ca_file = ${POOLER_FILES}/ca.crt
+server_tls_key_file = ${POOLER_FILES}/pooler.key
+server_tls_cert_file = ${POOLER_FILES}/pooler.crt
+max_client_conn = ${pooling.maxClientConn}
+max_db_connections = ${pooling.maxDbConnections}
+max_user_connections = ${pooling.maxUserConnections}
+reserve_pool_timeout = ${seconds(pooling.reservePoolTimeout)}
+max_prepared_statements = 200
+server_connect_timeout = ${seconds(pooling.serverConnectTimeout)}
+server_login_retry = 1
+server_idle_timeout = ${seconds(pooling.serverIdleTimeout)}
+server_lifetime = ${seconds(pooling.serverLifetime)}
+client_idle_timeout = ${seconds(pooling.clientIdleTimeout)}
+query_wait_timeout = 120
+tcp_keepalive = 1
+ignore_startup_parameters = extra_float_digits
+log_connections = 0
+log_disconnections = 0
+`;
+}
+
+function entry({ database, realDatabase, to, mode, size, minSize, reserve, maxConnections }: Pool): string {
+  const readOnly = to === "replicas" ? ` connect_query='set default_transaction_read_only = on'` : "";
+  return [
+    `${database} = host=127.0.0.1 port=${to === "primary" ? WRITE_PORT : READ_PORT} dbname=${realDatabase}`,
+    `auth_user=${ROLES.pooler} auth_dbname=${realDatabase}`,
+    `pool_mode=${mode} pool_size=${size} min_pool_size=${minSize} reserve_pool=${reserve} max_db_connections=${maxConnections}${readOnly}`,
+  ].join(" ");
+}
