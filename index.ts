@@ -26,7 +26,9 @@ export default async function program(): Promise<Record<string, unknown>> {
 
 function own(all: Record<string, string>): Record<string, string> {
   const prefix = "pgladder:";
-  return Object.fromEntries(Object.entries(all).flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])));
+  return Object.fromEntries(
+    Object.entries(all).flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])),
+  );
 }
 
 /** An output of this stack's last run; undefined at the first. */

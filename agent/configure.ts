@@ -6,7 +6,7 @@ import { ms } from "../plan/types.ts";
 import { type Context, connectPrimary, until, withClient } from "./connections.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { Patroni } from "./patroni.ts";
-import { poolerCommand } from "./pooler.ts";
+import { pausedDatabases, poolerCommand } from "./pooler.ts";
 import { scramMatches, scramVerifier } from "./scram.ts";
 
 /** Key of the advisory lock in database `postgres` that lets one command of the agent change the cluster at a time. */
@@ -34,8 +34,10 @@ export async function configure(context: Context, platformFolder: string): Promi
     const connect = () => connectPrimary(context, desired.database);
     await applyMigrations({ connect, folder: platformFolder, set: "platform", lockTimeout: ms(5_000), log });
     await setPasswords(client, context);
+    await setRoleParameters(client, context);
   });
   await poolerCommand(context, "RELOAD");
+  for (const name of await pausedDatabases(context)) await poolerCommand(context, `RESUME ${name}`);
   for (const node of desired.cluster.nodes) {
     await patroni.reload(node).catch((error: Error) => log(`${node} will read its files when it is up: ${error.message}`));
   }
@@ -61,6 +63,16 @@ async function createDatabase(client: pg.Client, database: string, log: (line: s
   if (rowCount === 1) return;
   await client.query(`create database ${client.escapeIdentifier(database)}`);
   log(`database ${database} made`);
+}
+
+async function setRoleParameters(client: pg.Client, { desired }: Context): Promise<void> {
+  for (const [role, parameters] of Object.entries(desired.roleSettings)) {
+    for (const [name, value] of Object.entries(parameters)) {
+      await client.query(
+        `alter role ${client.escapeIdentifier(role)} set ${client.escapeIdentifier(name)} = ${client.escapeLiteral(value)}`,
+      );
+    }
+  }
 }
 
 /** Gives every role its password, as a verifier; a role that has it already is left alone. */

@@ -43,7 +43,15 @@ export function connectNode(context: Context, host: string): Promise<pg.Client> 
 export function connectPooler(context: Context): Promise<pg.Client> {
   const { host, port } = context.desired.pooler;
   const ssl = { ca: readFileSync(`${context.files}/ca.crt`), servername: host };
-  return connect({ host, port, user: POOLER_ADMIN, password: context.passwords[POOLER_ADMIN], database: "pgbouncer", ssl });
+  return connect({
+    host,
+    port,
+    user: POOLER_ADMIN,
+    password: context.passwords[POOLER_ADMIN],
+    database: "pgbouncer",
+    ssl,
+    query_timeout: 30_000,
+  });
 }
 
 async function connect(config: pg.ClientConfig): Promise<pg.Client> {

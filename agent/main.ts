@@ -5,6 +5,7 @@ import { connectPrimary, readContext } from "./connections.ts";
 import { type FileSet, writeFiles } from "./files.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { readStatus, runMover } from "./move/run.ts";
+import { vacate } from "./vacate.ts";
 
 const FILES = "/etc/pgladder";
 const STATUS = "/run/ladder/status.json";
@@ -25,7 +26,15 @@ const COMMANDS: Record<string, () => Promise<void>> = {
     const context = readContext(FILES, log);
     const connect = () => connectPrimary(context, context.desired.database);
     await exclusively(context, async () => {
-      await applyMigrations({ connect, folder: APPLICATION, set: "app", role: context.desired.users.write, lockTimeout: ms(5_000), log, linter: LINTER });
+      await applyMigrations({
+        connect,
+        folder: APPLICATION,
+        set: "app",
+        role: context.desired.users.write,
+        lockTimeout: ms(5_000),
+        log,
+        linter: LINTER,
+      });
     });
   },
   /** Walks the cluster towards what is desired, for ever. */
@@ -34,6 +43,8 @@ const COMMANDS: Record<string, () => Promise<void>> = {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
     await runMover(FILES, STATUS, stop.signal, log);
   },
+  /** Prepares a node's replacement. */
+  vacate: () => vacate(readContext(FILES, log), process.argv[3] ?? ""),
   status: async () => console.log(JSON.stringify(readStatus(FILES, STATUS))),
 };
 

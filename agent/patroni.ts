@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { request, type RequestOptions } from "node:https";
+import { type RequestOptions, request } from "node:https";
 import type { PatroniDynamic } from "../plan/render/patroni.ts";
 
 export interface Member {
@@ -76,7 +76,8 @@ export class Patroni {
 
   async #must(node: string, method: string, path: string, body: unknown, accept: readonly number[]) {
     const answer = await this.#call(node, method, path, body);
-    if (!accept.includes(answer.status)) throw new Error(`Patroni on ${node}: ${method} ${path} answered ${answer.status}: ${answer.body.trim()}`);
+    if (!accept.includes(answer.status))
+      throw new Error(`Patroni on ${node}: ${method} ${path} answered ${answer.status}: ${answer.body.trim()}`);
     return answer;
   }
 

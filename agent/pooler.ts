@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { type Context, connectPooler, connectPrimary, until, withClient } from "./connections.ts";
+import { type Context, connectNode, connectPooler, connectPrimary, until, withClient } from "./connections.ts";
 
 /** PgBouncer could not be paused: a transaction of the application went on for longer than the stall we allow. */
 export class StillBusy extends Error {}
@@ -55,9 +55,14 @@ export async function poolerCommand(context: Context, command: string): Promise<
   await withClient(connectPooler(context), (client) => client.query(command));
 }
 
-/** Returns when HAProxy reaches a primary that takes writes. */
+/** Returns when the pooler reaches a primary that takes writes. */
 export async function primaryReachable(context: Context, timeout: number): Promise<void> {
   await until("a primary behind the pooler", timeout, () => withClient(connectPrimary(context, "postgres"), writable), 20);
+}
+
+/** Returns when this node takes writes. */
+export async function nodeWritable(context: Context, node: string, timeout: number): Promise<void> {
+  await until(`${node} as a primary`, timeout, () => withClient(connectNode(context, node), writable), 20);
 }
 
 async function writable(client: pg.Client): Promise<true | undefined> {

@@ -7,6 +7,8 @@ export interface Desired {
   stage: Stage;
   database: string;
   users: { write: string; read: string };
+  /** Parameters of the application's sessions, by role: what may not hold for moves and migrations. */
+  roleSettings: Readonly<Record<string, Readonly<Record<string, string>>>>;
   pooler: { host: string; port: number };
   cluster: DesiredCluster;
   /** Names of parts that an earlier stage left and `ladder finish` has not released. */

@@ -5,7 +5,7 @@ import { type PatroniDynamic, patroniDynamic, ROLES, renderPatroni } from "./ren
 import { POOLER_ADMIN, renderPgbouncer } from "./render/pgbouncer.ts";
 import { renderPostgresql } from "./render/postgresql.ts";
 import { type Cluster, heldParts, type Node, type Topology } from "./topology.ts";
-import { tune } from "./tuning/index.ts";
+import { roleTimeouts, tune } from "./tuning/index.ts";
 
 /** User ids inside the images; they own the files of the containers' volumes. */
 export const UIDS = { node: 5432, pooler: 6432, agent: 7432 } as const;
@@ -50,11 +50,13 @@ export function clusterDynamic(topology: Topology): PatroniDynamic {
 export function desired(topology: Topology): Desired {
   const { nodes } = entryCluster(topology);
   const { stack, stage, database, endpoint, poolers } = topology;
+  const timeouts = roleTimeouts(topology.tuning[nodes[0]!.name]!);
   return {
     stack,
     stage,
     database,
     users: { write: endpoint.write.user, read: endpoint.read.user },
+    roleSettings: { [endpoint.write.user]: timeouts, [endpoint.read.user]: timeouts },
     pooler: { host: poolers[0]!.name, port: endpoint.port },
     cluster: {
       nodes: nodes.map(({ name }) => name),
@@ -94,8 +96,9 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
     ...topology.poolers.flatMap(({ name }) =>
       volume(name, UIDS.pooler, {
         ...identity(name, "pooler"),
+        "pooler.pem": identities[name]!.certificate + identities[name]!.key,
         "pgbouncer.ini": renderPgbouncer({ port: topology.port, pooling: topology.pooling, pools: topology.pools }),
-        "haproxy.cfg": haproxy(topology),
+        "haproxy.cfg": haproxyConfig(topology),
         "userlist.txt": `"${POOLER_ADMIN}" "${password(POOLER_ADMIN)}"\n`,
       }),
     ),
@@ -107,7 +110,8 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
   ];
 }
 
-function haproxy(topology: Topology): string {
+/** HAProxy reads this at start only: a change restarts the pooler. */
+export function haproxyConfig(topology: Topology): string {
   const { cluster, nodes } = entryCluster(topology);
   const foreseen = Array.from({ length: FORESEEN_NODES }, (_, i) => `${cluster.name}-${i + 1}`);
   return renderHaproxy({

@@ -80,7 +80,7 @@ async function migrate(client: Client, options: MigrateOptions): Promise<Migrate
   const already = files.length - pending.length;
   log(`${folder}: ${already} applied before, ${pending.length} to apply`);
   const scripts: Script[] = [];
-  for (const file of pending) scripts.push(await parseScript(file));
+  for (const file of pending) scripts.push(await parseScript(file, role));
   for (const { file, notes } of scripts) for (const note of notes) log(`${file.path}: ${note}`);
 
   const groups = groupScripts(scripts);

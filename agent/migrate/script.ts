@@ -2,7 +2,7 @@
 import { hasSqlDetails, loadModule, type Node, type ParseResult, parseSync } from "libpg-query";
 import { MigrationError, type Place, placeAt } from "./errors.ts";
 import type { SourceFile } from "./files.ts";
-import { enumCreated, enumExtended, refusal, whyOutside } from "./statements.ts";
+import { enumCreated, enumExtended, ownership, refusal, whyOutside } from "./statements.ts";
 
 export interface Statement extends Place {
   text: string;
@@ -123,12 +123,21 @@ function withoutTransaction(file: SourceFile, statements: Statement[], outside: 
   return kept;
 }
 
+/** Leaves out what a dump says about owners: everything belongs to the role that runs the file. */
+function withoutOwners(statements: readonly Statement[], role: string, notes: string[]): Statement[] {
+  const owners = statements.filter(({ node }) => ownership(node) === "owner");
+  if (owners.length > 0) notes.push(`line ${owners[0]!.line}: OWNER TO left out (${owners.length} in all), everything belongs to ${role}`);
+  const comments = statements.filter(({ node }) => ownership(node) === "extension comment");
+  for (const { line } of comments) notes.push(`line ${line}: COMMENT ON EXTENSION left out (only the extension's owner may)`);
+  return statements.filter(({ node }) => ownership(node) === undefined);
+}
+
 /**
- * Reads a migration into statements.
+ * Reads a migration into statements. `role`: who runs it, where that is not the connection's own role.
  * @throws MigrationError for a syntax error (PostgreSQL's message), psql commands, COPY from stdin, a transaction that does not close,
  * and statements that would take the run out of the migrator's hands (ROLLBACK, SET ROLE, DISCARD ALL).
  */
-export async function parseScript(file: SourceFile): Promise<Script> {
+export async function parseScript(file: SourceFile, role?: string): Promise<Script> {
   await loadModule();
   const notes: string[] = [];
   const { text, tree } = parseText(file, cutDown(file.text, notes));
@@ -139,11 +148,8 @@ export async function parseScript(file: SourceFile): Promise<Script> {
   }
   const marked = NO_TRANSACTION.test(text.slice(0, 400)) ? "its first lines ask for no transaction" : undefined;
   const outside = marked ?? all.map(({ node }) => whyOutside(node)).find((why) => why !== undefined);
-  const statements = withoutTransaction(file, all, outside !== undefined).filter(({ node, line }) => {
-    const comment = "CommentStmt" in node && node.CommentStmt.objtype === "OBJECT_EXTENSION";
-    if (comment) notes.push(`line ${line}: COMMENT ON EXTENSION left out (only the extension's owner may)`);
-    return !comment;
-  });
+  const plain = withoutTransaction(file, all, outside !== undefined);
+  const statements = role === undefined ? plain : withoutOwners(plain, role, notes);
   const enums = {
     created: all.flatMap(({ node }) => enumCreated(node) ?? []),
     extended: all.flatMap(({ node }) => enumExtended(node) ?? []),

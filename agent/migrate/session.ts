@@ -7,7 +7,10 @@ import { InputError, type Ms } from "../../plan/types.ts";
 const RUN_LOCK = [0x6c616464, 1] as const;
 const POLL: Ms = 250 as Ms;
 
-/** Settings every file starts with, whatever an earlier one has set. */
+/**
+ * Settings every file starts with, whatever an earlier one has set. The server looks whether the client is still there, so that a run
+ * that was killed in the middle of a long statement gives up its locks.
+ */
 export async function freshSettings(client: Client, lockTimeout: Ms): Promise<void> {
   await client.query(`
     reset role; reset all;
@@ -15,6 +18,7 @@ export async function freshSettings(client: Client, lockTimeout: Ms): Promise<vo
     set statement_timeout = 0;
     set idle_in_transaction_session_timeout = 0;
     set idle_session_timeout = 0;
+    set client_connection_check_interval = 1000;
     set client_min_messages = warning;
     set search_path = public;
     select set_config('transaction_timeout', '0', false) where current_setting('server_version_num')::int >= 170000`);

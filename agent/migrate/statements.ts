@@ -78,6 +78,16 @@ export function refusal(node: Node): { message: string; want: string } | undefin
   return undefined;
 }
 
+/** What a dump says about owners, which a migration that runs as one role has no use for; undefined for all other statements. */
+export function ownership(node: Node): "owner" | "extension comment" | undefined {
+  if ("AlterOwnerStmt" in node) return "owner";
+  if ("CommentStmt" in node && node.CommentStmt.objtype === "OBJECT_EXTENSION") return "extension comment";
+  const cmds = "AlterTableStmt" in node ? (node.AlterTableStmt.cmds ?? []) : [];
+  return cmds.length > 0 && cmds.every((cmd) => "AlterTableCmd" in cmd && cmd.AlterTableCmd.subtype === "AT_ChangeOwner")
+    ? "owner"
+    : undefined;
+}
+
 /** Every relation that a statement names, as `schema.name` parts; the schema is undefined where the statement gives none. */
 export function relationsOf(node: Node): { schema: string | undefined; name: string }[] {
   const found = new Map<string, { schema: string | undefined; name: string }>();

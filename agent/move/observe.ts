@@ -5,15 +5,24 @@ import { pausedDatabases } from "../pooler.ts";
 import type { Observed, ObservedNode } from "./plan.ts";
 
 /** Looks at every member of the cluster and at the pooler. */
-export async function observe(context: Context, patroni: Patroni, readers: readonly string[]): Promise<Observed> {
+export async function observe(
+  context: Context,
+  patroni: Patroni,
+  memory: { readers: readonly string[]; pausedFor: number },
+): Promise<Observed> {
   const members = await patroni.members();
   const nodes = await Promise.all(members.map((member) => observeNode(context, member)));
-  return { paused: await pausedDatabases(context), nodes, readers };
+  const paused = await pausedDatabases(context);
+  return { paused, pausedFor: paused.length > 0 ? memory.pausedFor + 1 : 0, nodes, readers: memory.readers };
 }
 
 async function observeNode(context: Context, member: Member): Promise<ObservedNode> {
   const leads = member.role === "leader";
-  const node = { name: member.name, role: leads ? "leader" : "replica", healthy: member.state === (leads ? "running" : "streaming") } as const;
+  const node = {
+    name: member.name,
+    role: leads ? "leader" : "replica",
+    healthy: member.state === (leads ? "running" : "streaming"),
+  } as const;
   try {
     return { ...node, ...(await withClient(connectNode(context, member.name), settings)) };
   } catch {

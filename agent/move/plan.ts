@@ -1,9 +1,14 @@
 import type { DesiredCluster } from "../../plan/desired.ts";
 
+/** A pause that is there for this many looks was left behind by a run that died. */
+const LEFT_BEHIND = 3;
+
 /** What one look at the cluster showed. */
 export interface Observed {
   /** Databases that the pooler holds paused. */
   paused: readonly string[];
+  /** For how many looks in a row they have been paused. */
+  pausedFor: number;
   nodes: readonly ObservedNode[];
   /** Replicas that the read pool's connections were last spread over. */
   readers: readonly string[];
@@ -36,9 +41,12 @@ export type Step =
  * @param restarted replicas already restarted for this generation: a lowered limit stays pending on them until the primary restarted
  */
 export function nextStep(desired: DesiredCluster, generation: string, seen: Observed, restarted: ReadonlySet<string>): Step | undefined {
-  if (seen.paused.length > 0) return { kind: "resume", databases: seen.paused };
   const leader = seen.nodes.find((node) => node.role === "leader" && node.healthy);
   if (!leader) return { kind: "wait", reason: "no primary yet" };
+  if (seen.paused.length > 0)
+    return seen.pausedFor < LEFT_BEHIND
+      ? { kind: "wait", reason: `${seen.paused.join(", ")} paused` }
+      : { kind: "resume", databases: seen.paused };
   const waiting = desired.nodes.find((name) => !seen.nodes.some((node) => node.name === name && node.healthy));
   if (waiting) return { kind: "wait", reason: `${waiting} is not streaming yet` };
   const behind = seen.nodes.find((node) => node.generation !== generation);

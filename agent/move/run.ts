@@ -30,12 +30,13 @@ interface Memory {
   generation: string;
   readers: readonly string[];
   restarted: Set<string>;
+  pausedFor: number;
   done: string[];
 }
 
 /** Looks at the cluster for ever and does the next step towards what is desired. Ends at SIGTERM between two steps. */
 export async function runMover(files: string, statusFile: string, stop: AbortSignal, log: (line: string) => void): Promise<void> {
-  const memory: Memory = { generation: "", readers: [], restarted: new Set(), done: [] };
+  const memory: Memory = { generation: "", readers: [], restarted: new Set(), pausedFor: 0, done: [] };
   while (!stop.aborted) {
     try {
       const context = readContext(files, log);
@@ -52,7 +53,9 @@ async function look(context: Context, memory: Memory): Promise<Status> {
   const patroni = new Patroni(desired.cluster.nodes, context.files);
   const { generation } = withGeneration(desired.cluster.dynamic);
   if (memory.generation !== generation) Object.assign(memory, { generation, restarted: new Set<string>() });
-  const step = nextStep(desired.cluster, generation, await observe(context, patroni, memory.readers), memory.restarted);
+  const seen = await observe(context, patroni, memory);
+  memory.pausedFor = seen.pausedFor;
+  const step = nextStep(desired.cluster, generation, seen, memory.restarted);
   const moving = step ? await advance(context, patroni, step, memory) : null;
   const base = { stage: desired.stage, held: desired.held, desired: desiredHash(context.files), done: memory.done };
   return { ...base, phase: step ? "moving" : "settled", moving };
@@ -91,7 +94,9 @@ async function lock(context: Context): Promise<pg.Client | null> {
 }
 
 function desiredHash(files: string): string {
-  return createHash("sha256").update(readFileSync(`${files}/desired.json`)).digest("hex");
+  return createHash("sha256")
+    .update(readFileSync(`${files}/desired.json`))
+    .digest("hex");
 }
 
 function writeStatus(file: string, status: Status): void {

@@ -1,6 +1,7 @@
-import { type Context, connectNode, withClient } from "../connections.ts";
+import { type Context, connectNode, until, withClient } from "../connections.ts";
+import { checkPrimary, putBack, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
-import { paused, poolerCommand, primaryReachable } from "../pooler.ts";
+import { nodeWritable, paused, poolerCommand, primaryReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
 
 /** New transactions wait at most this long for running ones before a restart is put off, in ms. */
@@ -10,7 +11,7 @@ const RETURN_LIMIT = 10_000;
 
 /** Does one step. Returns what happened, for the log. */
 export async function perform(context: Context, patroni: Patroni, step: Step): Promise<string> {
-  const { database, cluster } = context.desired;
+  const { database } = context.desired;
   switch (step.kind) {
     case "wait":
       return step.reason;
@@ -20,20 +21,10 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
     case "spread-reads":
       await poolerCommand(context, `RECONNECT ${database}_read`);
       return step.readers.length > 0 ? `reads go to ${step.readers.join(", ")}` : "reads go to the primary";
-    case "restart-replica": {
-      await checkpoint(context, step.node);
-      const stall = await paused(context, { databases: [`${database}_read`], patience: PATIENCE }, () => patroni.restart(step.node));
-      return `${step.node} restarted, reads waited ${Math.round(stall)} ms`;
-    }
-    case "restart-primary": {
-      const databases = cluster.nodes.length > 1 ? [database] : [database, `${database}_read`];
-      await checkpoint(context, step.node);
-      const stall = await paused(context, { databases, patience: PATIENCE }, async () => {
-        await patroni.restart(step.node);
-        await primaryReachable(context, RETURN_LIMIT);
-      });
-      return `${step.node} restarted, writes waited ${Math.round(stall)} ms`;
-    }
+    case "restart-replica":
+      return restartReplica(context, patroni, step.node);
+    case "restart-primary":
+      return restartPrimary(context, patroni, step.node);
     case "switchover": {
       await checkpoint(context, step.from);
       await checkpoint(context, step.to);
@@ -44,6 +35,57 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
       return `${step.to} leads, writes waited ${Math.round(stall)} ms`;
     }
   }
+}
+
+/** Reads leave the replica before it restarts; they wait only until their running transactions have ended. */
+async function restartReplica(context: Context, patroni: Patroni, node: string): Promise<string> {
+  const read = `${context.desired.database}_read`;
+  await checkpoint(context, node);
+  try {
+    await takeOut(context, node);
+    // A pause closes the connections that lead to the replica.
+    const stall = await paused(context, { databases: [read], patience: PATIENCE }, async () => undefined);
+    await patroni.restart(node);
+    return `${node} restarted, reads waited ${Math.round(stall)} ms`;
+  } finally {
+    await putBack(context, node);
+  }
+}
+
+/**
+ * Writes wait for as long as PostgreSQL itself needs: Patroni, which looks once a second, is asked again only afterwards.
+ */
+async function restartPrimary(context: Context, patroni: Patroni, node: string): Promise<string> {
+  const { database, cluster } = context.desired;
+  const databases = cluster.nodes.length > 1 ? [database] : [database, `${database}_read`];
+  await checkpoint(context, node);
+  let restart: Promise<void> | undefined;
+  try {
+    const stall = await paused(context, { databases, patience: PATIENCE }, async () => {
+      await trustPrimary(context, node);
+      const before = await startTime(context, node);
+      restart = patroni.restart(node);
+      await until(
+        `${node} after its restart`,
+        RETURN_LIMIT,
+        async () => ((await startTime(context, node)) !== before ? true : undefined),
+        20,
+      );
+      await nodeWritable(context, node, RETURN_LIMIT);
+    });
+    await restart;
+    return `${node} restarted, writes waited ${Math.round(stall)} ms`;
+  } finally {
+    await restart?.catch(() => undefined);
+    await checkPrimary(context, node);
+  }
+}
+
+async function startTime(context: Context, node: string): Promise<string | undefined> {
+  return withClient(connectNode(context, node), async (client) => {
+    const { rows } = await client.query<{ start: string }>("select pg_postmaster_start_time()::text as start");
+    return rows[0]?.start;
+  });
 }
 
 /** Twice: the first one takes the time, the second leaves next to nothing for the shutdown's own checkpoint. */

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { MirrorFile } from "../../plan/mirror.ts";
+import { type MirrorFile, UIDS } from "../../plan/mirror.ts";
 import { dockerName, type Surroundings, service, task } from "./container.ts";
 
-const AGENT_FILES = "/etc/pgladder";
+export const AGENT_FILES = "/etc/pgladder";
 const AGENT_MEMORY = 512;
 
 export interface FilesArgs {
@@ -39,7 +39,7 @@ export class Files extends pulumi.ComponentResource {
         image,
         command: ["files"],
         // The only container that runs as root: it gives each file to its reader.
-        user: "0",
+        uid: 0,
         isolated: true,
         uploads: [{ file: "/input/files.json", content, permissions: "0400" }],
         volumes: parts.map((part) => ({ volumeName: this.volumes[part]!.name, containerPath: `/volumes/${part}` })),
@@ -55,6 +55,8 @@ export class Files extends pulumi.ComponentResource {
 export interface AgentArgs {
   around: Surroundings;
   image: pulumi.Input<string>;
+  /** A new node image makes the agent look again. */
+  nodeImage: pulumi.Input<string>;
   files: Files;
   part: string;
   /** The application's migrations by path. */
@@ -68,13 +70,25 @@ export class Agent extends pulumi.ComponentResource {
   /** Known when settings and schema are in place. */
   readonly ready: pulumi.Output<boolean>;
 
-  constructor(name: string, { around, image, files, part, schema, after }: AgentArgs, options?: pulumi.ComponentResourceOptions) {
+  constructor(
+    name: string,
+    { around, image, nodeImage, files, part, schema, after }: AgentArgs,
+    options?: pulumi.ComponentResourceOptions,
+  ) {
     super("pgladder:docker:Agent", name, {}, options);
     const child = { parent: this, dependsOn: after };
     const volumes = [{ volumeName: files.volumes[part]!.name, containerPath: AGENT_FILES, readOnly: true }];
     const configured = task(
       around,
-      { part: "agent-configure", image, command: ["configure"], uploads: [], volumes, triggers: { files: files.written } },
+      {
+        part: "agent-configure",
+        image,
+        uid: UIDS.agent,
+        command: ["configure"],
+        uploads: [],
+        volumes,
+        triggers: { files: files.written, nodes: nodeImage },
+      },
       child,
     );
     const uploads = Object.entries(schema).map(([path, content]) => ({ file: `/input/schema/${path}`, content, permissions: "0444" }));
@@ -83,6 +97,7 @@ export class Agent extends pulumi.ComponentResource {
       {
         part: "agent-migrate",
         image,
+        uid: UIDS.agent,
         command: ["migrate"],
         uploads,
         volumes,
@@ -96,6 +111,7 @@ export class Agent extends pulumi.ComponentResource {
         part,
         image,
         volumes,
+        uid: UIDS.agent,
         memory: AGENT_MEMORY,
         cores: 1,
         command: ["move"],

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import Dockerode from "dockerode";
@@ -12,6 +13,8 @@ export interface Surroundings {
 
 /** Prefix of everything that a stack makes on a Docker engine. */
 export const dockerName = (stack: string, part: string): string => `pgladder-${stack}-${part}`;
+
+const digest = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 const labels = ({ stack, owner }: Surroundings, more: Record<string, pulumi.Input<string>> = {}) =>
   Object.entries({ "pgladder.stack": stack, "pgladder.owner": owner, ...more }).map(([label, value]) => ({ label, value }));
@@ -29,20 +32,26 @@ export interface ServiceArgs {
   memory: number;
   /** Cores that it may use, from the first. */
   cores: number;
+  /** Id of the image's own user. */
+  uid: number;
   command?: string[];
   /** Port published on 127.0.0.1. */
   port?: number;
+  /** A text that is read at start only: when it changes the container is replaced. */
+  readAtStart?: string;
 }
 
 /** A container that runs for good and restarts by itself; `up` waits until it is healthy. */
 export function service(around: Surroundings, args: ServiceArgs, options: pulumi.CustomResourceOptions): docker.Container {
-  const { part, image, healthcheck, volumes, memory, cores, command, port } = args;
+  const { part, image, healthcheck, volumes, memory, cores, uid, command, port, readAtStart = "" } = args;
   return new docker.Container(
     part,
     {
       name: dockerName(around.stack, part),
       hostname: part,
       image,
+      user: String(uid),
+      workingDir: "/",
       init: true,
       restart: "unless-stopped",
       networksAdvanced: [{ name: around.network, aliases: [part] }],
@@ -62,7 +71,7 @@ export function service(around: Surroundings, args: ServiceArgs, options: pulumi
       waitTimeout: 300,
       healthcheck: { tests: ["CMD-SHELL", healthcheck], interval: "3s", timeout: "5s", retries: 20, startPeriod: "5s" },
       // An edited check alone would not reach the container: the label makes it a replacement.
-      labels: labels(around, { "pgladder.healthcheck": healthcheck }),
+      labels: labels(around, { "pgladder.healthcheck": healthcheck, "pgladder.read-at-start": digest(readAtStart) }),
       ...(command ? { command } : {}),
       ...(port === undefined ? {} : { ports: [{ internal: port, external: port, ip: "127.0.0.1" }] }),
       ...LOGS,
@@ -79,7 +88,9 @@ export interface TaskArgs {
   volumes: docker.types.input.ContainerVolume[];
   /** No network at all; the stack's otherwise. */
   isolated?: boolean;
-  user?: string;
+  uid: number;
+  /** A new image alone does not make it run again. */
+  ignoreImage?: boolean;
   /** The task runs again whenever one of these changes. */
   triggers: Record<string, pulumi.Input<string>>;
 }
@@ -94,7 +105,7 @@ export type Gate = pulumi.Output<pulumi.Resource[]>;
  * @returns its id, known only after it succeeded.
  */
 export function task(around: Surroundings, args: TaskArgs, options: pulumi.CustomResourceOptions): pulumi.Output<string> {
-  const { part, image, command, uploads, volumes, isolated = false, user, triggers } = args;
+  const { part, image, command, uploads, volumes, isolated = false, uid, ignoreImage = false, triggers } = args;
   const name = dockerName(around.stack, part);
   const container = new docker.Container(
     part,
@@ -102,6 +113,8 @@ export function task(around: Surroundings, args: TaskArgs, options: pulumi.Custo
       name,
       image,
       command,
+      user: String(uid),
+      workingDir: "/",
       uploads,
       volumes,
       mustRun: false,
@@ -112,10 +125,9 @@ export function task(around: Surroundings, args: TaskArgs, options: pulumi.Custo
       securityOpts: ["no-new-privileges:true"],
       labels: labels(around, { "pgladder.attempt": pulumi.output(attempt(name)), ...prefixed(triggers) }),
       ...(isolated ? { networkMode: "none" } : { networksAdvanced: [{ name: around.network, aliases: [part] }] }),
-      ...(user === undefined ? {} : { user }),
       ...LOGS,
     },
-    options,
+    ignoreImage ? { ...options, ignoreChanges: ["image"] } : options,
   );
   return pulumi.all([container.id, container.exitCode, container.containerLogs]).apply(([id, code, log]) => {
     if (code !== 0) throw new pulumi.RunError(`${part} ended with ${code}:\n${(log ?? "").trim()}`);

@@ -1,9 +1,11 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { UIDS } from "../../plan/mirror.ts";
 import { NODE_FILES } from "../../plan/render/patroni.ts";
 import type { ConsensusMember, LastOutputs, Node } from "../../plan/topology.ts";
 import type { KiB } from "../../plan/types.ts";
-import { dockerName, type Gate, type Surroundings, service } from "./container.ts";
+import { AGENT_FILES } from "./agent.ts";
+import { dockerName, type Gate, gate, type Surroundings, service, task } from "./container.ts";
 
 /** Memory of an etcd member in MiB: it holds a few kilobytes of cluster state. */
 const ETCD_MEMORY = 256;
@@ -11,6 +13,8 @@ const ETCD_MEMORY = 256;
 export interface DatabaseArgs {
   around: Surroundings;
   image: pulumi.Input<string>;
+  /** Hands the lead over before a node is replaced. */
+  agent: { image: pulumi.Input<string>; files: docker.Volume };
   consensus: readonly ConsensusMember[];
   nodes: readonly Node[];
   last: LastOutputs | undefined;
@@ -28,7 +32,10 @@ export class Database extends pulumi.ComponentResource {
   constructor(name: string, args: DatabaseArgs, options?: pulumi.ComponentResourceOptions) {
     super("pgladder:docker:Database", name, {}, options);
     const members = args.consensus.map((member) => this.#member(member, args));
-    this.nodes = args.nodes.map((node) => this.#node(node, members, args));
+    // The last node first, the first one after all others: a new image reaches one node at a time, replicas before the primary.
+    const made: docker.Container[] = [];
+    for (const node of [...args.nodes].reverse()) made.unshift(this.#node(node, [...members, ...made], args));
+    this.nodes = made;
     this.registerOutputs({});
   }
 
@@ -45,6 +52,7 @@ export class Database extends pulumi.ComponentResource {
         part: name,
         image,
         volumes,
+        uid: UIDS.node,
         memory: ETCD_MEMORY,
         cores: 1,
         command: [
@@ -67,22 +75,32 @@ export class Database extends pulumi.ComponentResource {
     );
   }
 
-  #node(node: Node, members: docker.Container[], { around, image, files, after, last, protect }: DatabaseArgs): docker.Container {
+  #node(node: Node, before: docker.Container[], { around, image, agent, files, after, last, protect }: DatabaseArgs): docker.Container {
+    const { name, machine, held } = node;
+    const healthcheck = `curl -sf --cacert ${NODE_FILES}/ca.crt https://localhost:8008/liveness`;
+    const vacated = task(
+      around,
+      {
+        part: `agent-vacate-${name}`,
+        image: agent.image,
+        uid: UIDS.agent,
+        command: ["vacate", name],
+        uploads: [],
+        volumes: [{ volumeName: agent.files.name, containerPath: AGENT_FILES, readOnly: true }],
+        triggers: { image, healthcheck },
+        // A new agent is no reason to move the lead.
+        ignoreImage: true,
+      },
+      { parent: this, dependsOn: after.apply((gates) => [...gates, ...before]) },
+    );
     const volumes = [
-      { volumeName: this.#data(node.name, around, protect && node.held !== "unprotected").name, containerPath: "/var/lib/postgresql" },
-      { volumeName: files[node.name]!.name, containerPath: NODE_FILES, readOnly: true },
+      { volumeName: this.#data(name, around, protect && held !== "unprotected").name, containerPath: "/var/lib/postgresql" },
+      { volumeName: files[name]!.name, containerPath: NODE_FILES, readOnly: true },
     ];
     return service(
       around,
-      {
-        part: node.name,
-        image,
-        volumes,
-        memory: toMiB(limitOf(node, last)),
-        cores: node.machine.cores,
-        healthcheck: `curl -sf --cacert ${NODE_FILES}/ca.crt https://localhost:8008/liveness`,
-      },
-      { parent: this, dependsOn: after.apply((gates) => [...gates, ...members]) },
+      { part: name, image, uid: UIDS.node, volumes, memory: toMiB(limitOf(node, last)), cores: machine.cores, healthcheck },
+      { parent: this, dependsOn: gate(vacated) },
     );
   }
 

@@ -1,7 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { mirrorFiles } from "../../plan/mirror.ts";
+import { haproxyConfig, mirrorFiles } from "../../plan/mirror.ts";
 import { ROLES } from "../../plan/render/patroni.ts";
 import { Secrets } from "../secrets.ts";
 import type { Target, TargetArgs } from "../target.ts";
@@ -67,6 +67,7 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
       {
         around,
         image: images.node,
+        agent: { image: images.agent, files: files.volumes[agent.name]! },
         consensus,
         nodes,
         last,
@@ -78,11 +79,23 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
     );
     const entrance = new Pooler(
       "pooler",
-      { around, image: images.pooler, part: pooler.name, port: topology.port, files: files.volumes[pooler.name]!, after: gate(files.written) },
+      {
+        around,
+        image: images.pooler,
+        part: pooler.name,
+        port: topology.port,
+        haproxy: haproxyConfig(topology),
+        files: files.volumes[pooler.name]!,
+        after: gate(files.written),
+      },
       child,
     );
     const after = [...database.nodes, entrance.container];
-    this.ready = new Agent("agent", { around, image: images.agent, files, part: agent.name, schema, after }, child).ready;
+    this.ready = new Agent(
+      "agent",
+      { around, image: images.agent, nodeImage: images.node, files, part: agent.name, schema, after },
+      child,
+    ).ready;
     this.passwords = secrets.passwords;
     this.caCertificate = secrets.ca;
     this.registerOutputs({ ready: this.ready });

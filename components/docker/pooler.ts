@@ -1,5 +1,6 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { UIDS } from "../../plan/mirror.ts";
 import { POOLER_FILES } from "../../plan/render/pgbouncer.ts";
 import { type Gate, type Surroundings, service } from "./container.ts";
 
@@ -11,6 +12,8 @@ export interface PoolerArgs {
   image: pulumi.Input<string>;
   part: string;
   port: number;
+  /** haproxy.cfg, which is read at start only. */
+  haproxy: string;
   files: docker.Volume;
   /** Opens when the files are written. */
   after: Gate;
@@ -20,7 +23,7 @@ export interface PoolerArgs {
 export class Pooler extends pulumi.ComponentResource {
   readonly container: docker.Container;
 
-  constructor(name: string, { around, image, part, port, files, after }: PoolerArgs, options?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { around, image, part, port, haproxy, files, after }: PoolerArgs, options?: pulumi.ComponentResourceOptions) {
     super("pgladder:docker:Pooler", name, {}, options);
     this.container = service(
       around,
@@ -28,6 +31,8 @@ export class Pooler extends pulumi.ComponentResource {
         part,
         image,
         port,
+        readAtStart: haproxy,
+        uid: UIDS.pooler,
         memory: POOLER_MEMORY,
         cores: 1,
         volumes: [{ volumeName: files.name, containerPath: POOLER_FILES, readOnly: true }],

@@ -1,5 +1,7 @@
 export const WRITE_PORT = 5000;
 export const READ_PORT = 5001;
+/** HAProxy's runtime interface, for holders of the stack's certificates only. */
+export const CONTROL_PORT = 5002;
 
 export interface HaproxyInput {
   /** Host names that a node of the cluster can ever have; those that do not exist (yet) stay down. */
@@ -19,13 +21,15 @@ export function renderHaproxy({ hosts, maxLagMiB, maxConnections }: HaproxyInput
   maxconn ${maxConnections}
   log stdout format raw local0 warning
   ca-base /etc/pgladder
+  crt-base /etc/pgladder
+  stats socket /tmp/haproxy.sock mode 600 level admin
 
 defaults
   mode tcp
   log global
   timeout connect 3s
-  timeout client 0
-  timeout server 0
+  timeout client 24d
+  timeout server 24d
   timeout check 2s
   option httpchk
   option clitcpka
@@ -39,6 +43,11 @@ resolvers docker
   hold nx 1s
   timeout resolve 1s
   timeout retry 1s
+
+# The runtime interface itself speaks no TLS.
+listen control
+  bind :${CONTROL_PORT} ssl crt pooler.pem ca-file ca.crt verify required
+  server runtime unix@/tmp/haproxy.sock
 
 listen write
   bind :${WRITE_PORT}

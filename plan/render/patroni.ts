@@ -70,11 +70,7 @@ function hostBasedAccess(database: string): string[] {
   ];
 }
 
-const identities = [
-  `os postgres ${ROLES.admin}`,
-  `pooler /^pooler-.*$ ${ROLES.pooler}`,
-  `pooler /^pooler-.*$ +${ROLES.pooled}`,
-];
+const identities = [`os postgres ${ROLES.admin}`, `pooler /^pooler-.*$ ${ROLES.pooler}`, `pooler /^pooler-.*$ +${ROLES.pooled}`];
 
 export interface PatroniNode {
   /** Patroni scope: one per cluster of the stack. */

@@ -5,7 +5,7 @@
  * budget.ts: what the memory is spent on · climb.ts: what static parameters are sized for · fixed.ts: what cannot be
  * overridden · parameters.ts: what PostgreSQL 17 accepts · pgtune.ts, rds-defaults.ts, compare.ts, page.ts: for comparison only.
  */
-import { InputError, type Problem, WORKLOADS } from "../types.ts";
+import { InputError, type KiB, kib, mib, type Problem, WORKLOADS } from "../types.ts";
 import { autovacuumTopic } from "./autovacuum.ts";
 import { memoryBudget } from "./budget.ts";
 import { connectionTopic } from "./connections.ts";
@@ -140,8 +140,8 @@ export function tune(input: TuningInput): Settings {
  * /dev/shm that a container of this node needs: parallel queries share their hash tables there, each worker and each
  * leader up to work_mem × hash_mem_multiplier; Docker's own 64 MB would fail them.
  */
-export function sharedMemorySize(settings: Settings): number {
+export function sharedMemorySize(settings: Settings): KiB {
   const figure = (name: string) => asNumber(settingValue(settings, name)) ?? 0;
   const each = figure("work_mem") * figure("hash_mem_multiplier");
-  return Math.max(64 * 1024, 2 * figure("max_parallel_workers") * each);
+  return kib(Math.max(mib(64), 2 * figure("max_parallel_workers") * each));
 }

@@ -88,7 +88,7 @@ export function parseValue(name: string, raw: string): SettingValue | undefined 
     return found === undefined ? undefined : bool(found);
   }
   if (type === "enum") {
-    const found = choices?.find((choice) => choice === value.toLowerCase());
+    const found = choices?.find((choice) => choice.toLowerCase() === value.toLowerCase());
     return found === undefined ? undefined : text(found);
   }
   const match = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)$/i.exec(value);

@@ -50,10 +50,10 @@ export const walTopic = {
   full_page_writes: selfManaged(bool(true), "a torn page after a crash is repaired from WAL"),
   fsync: selfManaged(bool(true), "an acknowledged commit is on the disk"),
   synchronous_commit: always(text("on"), "an acknowledged commit is durable; one transaction may SET LOCAL it off"),
-  archive_mode: selfManaged(bool(true), "static: switched on before there is an archive, so that backups start without a restart"),
+  archive_mode: selfManaged(text("on"), "static: switched on before there is an archive, so that backups start without a restart"),
   archive_command: selfManaged(text("/bin/true"), "keeps nothing until backups are configured; reloading is enough to change it"),
   temp_file_limit: ({ input }) => ({
-    value: memory(wholeMib(Math.max(gib(input.machine.storage) * 0.25, gib(1)))),
-    reason: `a quarter of ${input.machine.storage}GB storage: one runaway sort is stopped before the disk is full`,
+    value: memory(wholeMib(clamp(gib(input.machine.storage) * 0.25, gib(1), gib(1024)))),
+    reason: `a quarter of ${input.machine.storage}GB storage, 1GB to 1TB: one runaway sort is stopped before the disk is full`,
   }),
 } satisfies Topic;

@@ -73,9 +73,11 @@ SET row_security = off;
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 COMMENT ON EXTENSION pg_trgm IS 'text similarity measurement';
 CREATE SCHEMA shop;
+ALTER SCHEMA shop OWNER TO postgres;
 CREATE TYPE shop.state AS ENUM ('open', 'done');
 SET default_table_access_method = heap;
 CREATE TABLE shop.orders (id bigint NOT NULL, state shop.state, note text);
+ALTER TABLE shop.orders OWNER TO postgres;
 CREATE SEQUENCE shop.orders_id_seq START WITH 1 INCREMENT BY 1 NO MINVALUE NO MAXVALUE CACHE 1;
 ALTER SEQUENCE shop.orders_id_seq OWNED BY shop.orders.id;
 ALTER TABLE ONLY shop.orders ALTER COLUMN id SET DEFAULT nextval('shop.orders_id_seq'::regclass);
@@ -90,9 +92,10 @@ CREATE TRIGGER touch BEFORE INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION 
 \unrestrict PdFkYbQwz0
 `;
 
-test("a dump of pg_dump --no-owner, with its own schema, extension and psql guards; app_ro reads it", async () => {
+test("a dump of pg_dump, with owners, its own schema, extension and psql guards; app_ro reads it", async () => {
   const run = await apply({ "001_dump.sql": DUMP, "002_rows.sql": "begin;\ninsert into shop.orders (state) values ('open');\ncommit;\n" });
   expect(run.error).toBeUndefined();
+  expect(run.log).toContain("sql/001_dump.sql: line 14: OWNER TO left out (2 in all), everything belongs to app");
   expect(run.log).toContain("sql/001_dump.sql: line 12: COMMENT ON EXTENSION left out (only the extension's owner may)");
   const reader = await here.db.connect("app_ro");
   expect((await reader.query("select * from shop.orders")).rows).toEqual([{ id: "1", state: "open", note: "a; b\\c" }]);

@@ -1,4 +1,5 @@
 /** The migrator on a real PostgreSQL 17. Cannot prove: a fail-over in the middle of a run. */
+import { spawn } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { ms } from "../../plan/types.ts";
 import { addFiles, applyPlatform, bench, migrate } from "../support/migrations.ts";
@@ -81,6 +82,29 @@ describe("what is applied", () => {
     expect(run.error).toBeUndefined();
     expect(await here.query("select x from public.b")).toEqual([{ x: "2s" }, { x: "é" }]);
   });
+});
+
+test("a run that is killed in the middle: nothing is changed, and the next run takes over", async () => {
+  const path = await here.folder({ "001_a.sql": "create table a (x int);\n", "002_b.sql": "select pg_sleep(600);\n" });
+  const client = await here.db.connect();
+  const { host, port, database } = client;
+  const options = JSON.stringify({ host, port, database, user: "ladder_admin", application_name: "killed" });
+  const script = `
+    import { Client } from "pg";
+    import { applyMigrations } from "./agent/migrate/index.ts";
+    const connect = async () => { const client = new Client(${options}); await client.connect(); return client; };
+    await applyMigrations({ connect, folder: ${JSON.stringify(path)}, set: "app", role: "app", lockTimeout: 2000, log: () => undefined });`;
+  const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", script], { stdio: "inherit" });
+  const asleep = "select 1 from pg_stat_activity where application_name = 'killed' and query like 'select pg_sleep%' and state = 'active'";
+  while ((await client.query(asleep)).rowCount === 0) expect(child.exitCode).toBeNull();
+  child.kill("SIGKILL");
+  expect(await here.state()).toEqual({ tables: [], ledger: [] });
+  await addFiles(path, { "002_b.sql": "create table b (x int);\n" });
+  const run = await migrate(here.db, path);
+  expect(run.result?.applied).toEqual(["001_a.sql", "002_b.sql"]);
+  expect(run.log.filter((line) => line.includes("waiting"))).toEqual([
+    expect.stringMatching(/^another run is migrating this database \(pid \d+, killed, since .*\): waiting$/),
+  ]);
 });
 
 describe("a broken migration changes nothing", () => {

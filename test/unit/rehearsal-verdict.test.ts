@@ -1,63 +1,10 @@
 /** The verdict on ledgers and tables made by hand: every kind of damage is named, exactly, and nothing else is. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { DAMAGE_KINDS, type DamageKind } from "../../rehearsal/compare.ts";
-import { Ledger } from "../../rehearsal/ledger.ts";
-import type { Answer, Kind, Outcome, RunPlan, ServerRow } from "../../rehearsal/model.ts";
+import type { Answer, Kind, ServerRow } from "../../rehearsal/model.ts";
 import { renderVerdict } from "../../rehearsal/render.ts";
-import { type Limits, type Verdict, verdict } from "../../rehearsal/verdict.ts";
-
-const START = 1_000_000;
-const PLAN: RunPlan = { table: "writes", clients: 2, rate: 10, readers: 0, readRate: 0, started: START };
-const key = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
-
-type Step = [outcome: Outcome, ...operations: [kind: Kind, row: number, answer?: Partial<Answer>][]];
-const ins = (row: number, id = String(row)): [Kind, number, Partial<Answer>] => ["insert", row, { id }];
-const upd = (row: number, rows = 1): [Kind, number, Partial<Answer>] => ["update", row, { rows }];
-const del = (row: number, rows = 1): [Kind, number, Partial<Answer>] => ["delete", row, { rows }];
-const row = (n: number, counter = 0, id = String(n)): ServerRow => ({ key: key(n), id, counter });
-
-let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "verdict-"));
-});
-afterEach(() => rmSync(folder, { recursive: true }));
-
-/** Writes are due 100 ms apart and answered 10 ms later. */
-async function seeded(steps: readonly Step[], plan = PLAN): Promise<Ledger> {
-  const ledger = Ledger.create(join(folder, `${Math.random()}.db`), plan);
-  for (const [index, [outcome, ...operations]] of steps.entries()) {
-    const intended = START + index * 100;
-    const write = index + 1;
-    const planned = operations.map(([kind, n]) => ({ kind, key: key(n) }));
-    await ledger.attempt({ write, client: 0, intended, operations: planned });
-    if (outcome === "pending") continue;
-    const answers = operations.map(([, , answer]) => ({ rows: 1, ...answer }));
-    const known = outcome === "acknowledged" ? { answers } : { error: `${outcome} by test` };
-    ledger.result({ write, outcome, done: intended + 10, ...known });
-  }
-  return ledger;
-}
-
-async function* table(rows: readonly ServerRow[]): AsyncGenerator<ServerRow> {
-  yield* rows;
-}
-
-async function judged(steps: readonly Step[], rows: readonly ServerRow[], limits?: Limits, finished = true): Promise<Verdict> {
-  const ledger = await seeded(steps);
-  const ended = START + steps.length * 100;
-  if (finished) ledger.finish({ stopped: ended, ended, overdue: 0 });
-  else ledger.flush();
-  const result = await verdict(ledger, table(rows), limits);
-  ledger.close();
-  return result;
-}
-
-const counts = ({ damage }: Verdict) =>
-  Object.fromEntries(DAMAGE_KINDS.map((kind) => [kind, damage[kind].count]).filter(([, n]) => n !== 0));
+import { verdict } from "../../rehearsal/verdict.ts";
+import { counts, del, ins, judged, key, PLAN, row, START, type Step, seeded, table, upd } from "./rehearsal-seed.ts";
 
 const CLEAN: Step[] = [
   ["acknowledged", ins(1)],
@@ -94,6 +41,13 @@ describe("verdict", () => {
       "undone delete",
       CLEAN,
       [row(1, 2), row(2), row(3)],
+      { resurrected: 1 },
+      `${key(3)}: acknowledged as deleted, in the table with counter 0`,
+    ],
+    [
+      "undone delete, new id",
+      CLEAN,
+      [row(1, 2), row(2), row(3, 0, "9")],
       { resurrected: 1 },
       `${key(3)}: acknowledged as deleted, in the table with counter 0`,
     ],
@@ -211,9 +165,7 @@ describe("verdict", () => {
       "writes failed (1 failed, 1 refused, 1 unknown): got 3, want at most 2",
     ]);
     expect((await judged(steps, [row(1)], { failedWrites: 3 })).passed).toBe(true);
-    expect((await judged(steps, [row(1)], { failedWrites: 3, stall: 300 })).reasons).toEqual(
-      ["longest write stall in ms: got 300, want at most 299"].slice(1),
-    );
+    expect((await judged(steps, [row(1)], { failedWrites: 3, stall: 300 })).passed).toBe(true);
     expect((await judged(steps, [row(1)], { failedWrites: 3, stall: 299 })).reasons).toEqual([
       "longest write stall in ms: got 300, want at most 299",
     ]);
@@ -278,43 +230,5 @@ describe("verdict", () => {
     expect(text).toContain("stale, longest behind            1, 42 ms");
     expect(text).toContain("switchover");
     expect(text.split("\n").at(-4)).toBe("NOT passed:");
-  });
-
-  test("property: in any history, one seeded damage is found as what it is, and without it there is none", async () => {
-    const history = fc.array(fc.record({ updates: fc.nat(3), deleted: fc.boolean() }), { minLength: 1, maxLength: 30 });
-    await fc.assert(
-      fc.asyncProperty(
-        history,
-        fc.nat(),
-        fc.constantFrom("none", "lost", "doubled", "wrong", "resurrected", "phantom"),
-        async (rows, at, kind) => {
-          const steps = rows.flatMap(({ updates, deleted }, n): Step[] => [
-            ["acknowledged", ins(2 * n)],
-            ...Array.from({ length: updates }, (): Step => ["acknowledged", upd(2 * n)]),
-            ...(deleted ? ([["acknowledged", del(2 * n)]] satisfies Step[]) : []),
-          ]);
-          const alive = rows.flatMap(({ updates, deleted }, n) => (deleted ? [] : [row(2 * n, updates)]));
-          const dead = rows.flatMap(({ deleted }, n) => (deleted ? [row(2 * n)] : []));
-          const victim = alive[at % Math.max(1, alive.length)];
-          const revived = dead[at % Math.max(1, dead.length)];
-          fc.pre(kind === "none" || kind === "phantom" || (kind === "resurrected" ? revived : victim) !== undefined);
-          const damaged = {
-            none: () => alive,
-            lost: () => alive.filter((one) => one !== victim),
-            doubled: () => [...alive, victim!],
-            wrong: () => alive.map((one) => (one === victim ? { ...one, counter: one.counter + 1 } : one)),
-            resurrected: () => [...alive, revived!],
-            phantom: () => [...alive, row(2 * (at % rows.length) + 1, 0, "999999")],
-          }[kind]();
-          const result = await judged(
-            steps,
-            damaged.toSorted((a, b) => (a.key < b.key ? -1 : 1)),
-          );
-          expect(counts(result)).toEqual(kind === "none" ? {} : { [kind]: 1 });
-          expect(result.passed).toBe(kind === "none");
-        },
-      ),
-      { numRuns: 60 },
-    );
   });
 });
