@@ -21,6 +21,7 @@ export async function paused(context: Context, { databases, patience }: PauseOpt
   const [first, second] = await Promise.all([connectPooler(context), connectPooler(context)]);
   const start = performance.now();
   try {
+    await noLogins(second, databases, patience);
     await pauseAll(first, databases, patience);
     await work();
   } finally {
@@ -28,6 +29,19 @@ export async function paused(context: Context, { databases, patience }: PauseOpt
     await Promise.all([first.end(), second.end()].map((end) => end.catch(() => undefined)));
   }
   return performance.now() - start;
+}
+
+/**
+ * Waits until PgBouncer opens no server connection: a pause would break it off, and PgBouncer would then fail clients with
+ * "server login has been failing" after the pause (seen with 1.24).
+ */
+async function noLogins(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
+  const end = performance.now() + patience;
+  for (;;) {
+    const { rows } = await client.query<{ database: string; sv_login: number | string }>("SHOW POOLS");
+    if (!rows.some(({ database, sv_login }) => databases.includes(database) && Number(sv_login) > 0)) return;
+    if (performance.now() > end) throw new StillBusy(`server connections still being opened after ${patience} ms`);
+  }
 }
 
 async function pauseAll(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {

@@ -9,8 +9,8 @@ export function outputs(topology: Topology, target: Target): Record<string, unkn
   const url = ({ user, database }: Login) =>
     pulumi.secret(
       pulumi
-        .all([target.passwords, target.ready])
-        .apply(([passwords]) => `postgresql://${user}:${passwords[user]}@${host}:${port}/${database}?sslmode=require`),
+        .all([target.passwords, target.urlOptions, target.ready])
+        .apply(([passwords, options]) => `postgresql://${user}:${passwords[user]}@${host}:${port}/${database}?${options}`),
     );
   return {
     stage: whenReady(topology.stage),

@@ -17,6 +17,8 @@ export interface Target {
   readonly passwords: pulumi.Output<Record<string, string>>;
   /** PEM of the stack's private certificate authority. */
   readonly caCertificate: pulumi.Output<string>;
+  /** Query part of the database URLs. */
+  readonly urlOptions: pulumi.Output<string>;
   /** Empty below stage 3. */
   readonly cacheUrl: pulumi.Output<string>;
   readonly dashboardUrl: pulumi.Output<string>;

@@ -42,9 +42,8 @@ async function restartReplica(context: Context, patroni: Patroni, node: string):
   const read = `${context.desired.database}_read`;
   await checkpoint(context, node);
   try {
-    await takeOut(context, node);
-    // A pause closes the connections that lead to the replica.
-    const stall = await paused(context, { databases: [read], patience: PATIENCE }, async () => undefined);
+    // The pause closes the connections that lead to the replica; those opened after it lead elsewhere.
+    const stall = await paused(context, { databases: [read], patience: PATIENCE }, () => takeOut(context, node));
     await patroni.restart(node);
     return `${node} restarted, reads waited ${Math.round(stall)} ms`;
   } finally {

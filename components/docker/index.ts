@@ -10,11 +10,13 @@ import { dockerName, gate, type Surroundings } from "./container.ts";
 import { Database } from "./database.ts";
 import { Images } from "./images.ts";
 import { Pooler } from "./pooler.ts";
+import { urlOptions } from "./trust.ts";
 
 /** The mirror: the topology as containers on one Docker engine, with real servers. */
 export class DockerTarget extends pulumi.ComponentResource implements Target {
   readonly passwords: pulumi.Output<Record<string, string>>;
   readonly caCertificate: pulumi.Output<string>;
+  readonly urlOptions: pulumi.Output<string>;
   readonly cacheUrl = pulumi.output("");
   readonly dashboardUrl = pulumi.output("");
   readonly ready: pulumi.Output<boolean>;
@@ -98,6 +100,7 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
     ).ready;
     this.passwords = secrets.passwords;
     this.caCertificate = secrets.ca;
+    this.urlOptions = urlOptions(stack, secrets.ca);
     this.registerOutputs({ ready: this.ready });
   }
 }

@@ -53,7 +53,7 @@ server_lifetime = ${seconds(pooling.serverLifetime)}
 client_idle_timeout = ${seconds(pooling.clientIdleTimeout)}
 query_wait_timeout = 120
 tcp_keepalive = 1
-ignore_startup_parameters = extra_float_digits
+ignore_startup_parameters = extra_float_digits,sslrootcert,uselibpqcompat
 log_connections = 0
 log_disconnections = 0
 `;
