@@ -19,18 +19,14 @@ export function readContext(files: string, log: (line: string) => void): Context
   return { files, desired: json("desired.json") as Desired, passwords: json("passwords.json") as Passwords, log };
 }
 
-/** Connects as the platform's superuser, through the pooler's HAProxy: wherever the primary is now. */
-export function connectPrimary(context: Context, database: string): Promise<pg.Client> {
+/** Connects as the platform's superuser to the primary, wherever it is now. */
+export const connectPrimary = (context: Context, database: string): Promise<pg.Client> => connectThrough(context, WRITE_PORT, database);
+
+/** Connects as the platform's superuser through one of the pooler's HAProxy ports. */
+export function connectThrough(context: Context, port: number, database = "postgres"): Promise<pg.Client> {
   // HAProxy passes TLS through, so the certificate is a node's and its name cannot be known beforehand.
   const ssl = { ca: readFileSync(`${context.files}/ca.crt`), checkServerIdentity: () => undefined };
-  return connect({
-    host: context.desired.pooler.host,
-    port: WRITE_PORT,
-    user: ROLES.admin,
-    password: context.passwords[ROLES.admin],
-    database,
-    ssl,
-  });
+  return connect({ host: context.desired.pooler.host, port, user: ROLES.admin, password: context.passwords[ROLES.admin], database, ssl });
 }
 
 /** Connects as the platform's superuser to one node, past the pooler. */

@@ -1,5 +1,6 @@
 import type pg from "pg";
-import { type Context, connectNode, connectPooler, connectPrimary, until, withClient } from "./connections.ts";
+import { READ_PORT, WRITE_PORT } from "../plan/render/haproxy.ts";
+import { type Context, connectNode, connectPooler, connectThrough, until, withClient } from "./connections.ts";
 
 /** PgBouncer could not be paused: a transaction of the application went on for longer than the stall we allow. */
 export class StillBusy extends Error {}
@@ -71,15 +72,20 @@ export async function poolerCommand(context: Context, command: string): Promise<
 
 /** Returns when the pooler reaches a primary that takes writes. */
 export async function primaryReachable(context: Context, timeout: number): Promise<void> {
-  await until("a primary behind the pooler", timeout, () => withClient(connectPrimary(context, "postgres"), writable), 20);
+  await until("a primary behind the pooler", timeout, () => withClient(connectThrough(context, WRITE_PORT), isRecovering(false)), 20);
+}
+
+/** Returns when the pooler's reads lead to a replica. */
+export async function replicaReachable(context: Context, timeout: number): Promise<void> {
+  await until("a replica behind the pooler", timeout, () => withClient(connectThrough(context, READ_PORT), isRecovering(true)), 100);
 }
 
 /** Returns when this node takes writes. */
 export async function nodeWritable(context: Context, node: string, timeout: number): Promise<void> {
-  await until(`${node} as a primary`, timeout, () => withClient(connectNode(context, node), writable), 20);
+  await until(`${node} as a primary`, timeout, () => withClient(connectNode(context, node), isRecovering(false)), 20);
 }
 
-async function writable(client: pg.Client): Promise<true | undefined> {
+const isRecovering = (wanted: boolean) => async (client: pg.Client) => {
   const { rows } = await client.query<{ recovering: boolean }>("select pg_is_in_recovery() as recovering");
-  return rows[0]?.recovering === false ? true : undefined;
-}
+  return rows[0]?.recovering === wanted ? true : undefined;
+};

@@ -21,6 +21,7 @@ async function observeNode(context: Context, member: Member): Promise<ObservedNo
   const node = {
     name: member.name,
     role: leads ? "leader" : "replica",
+    synchronous: member.role === "sync_standby",
     healthy: member.state === (leads ? "running" : "streaming"),
   } as const;
   try {

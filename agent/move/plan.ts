@@ -17,6 +17,8 @@ export interface Observed {
 export interface ObservedNode {
   name: string;
   role: "leader" | "replica";
+  /** Commits wait for it. */
+  synchronous: boolean;
   /** A leader that runs, or a replica that streams. */
   healthy: boolean;
   /** Generation of the configuration that this node runs with. */
@@ -51,11 +53,14 @@ export function nextStep(desired: DesiredCluster, generation: string, seen: Obse
   if (waiting) return { kind: "wait", reason: `${waiting} is not streaming yet` };
   const behind = seen.nodes.find((node) => node.generation !== generation);
   if (behind) return { kind: "wait", reason: `${behind.name} has not read the new configuration yet` };
+  const replicas = seen.nodes.filter((node) => node !== leader);
+  // While Patroni chooses a synchronous standby it would let a restart or a switchover wait.
+  if (desired.dynamic.synchronous_mode && replicas.length > 0 && !replicas.some((node) => node.synchronous))
+    return { kind: "wait", reason: "no synchronous standby yet" };
   if (!desired.wanted.includes(leader.name)) {
     const to = desired.wanted.find((name) => name !== leader.name);
     if (to) return { kind: "switchover", from: leader.name, to };
   }
-  const replicas = seen.nodes.filter((node) => node !== leader);
   const stale = replicas.find((node) => node.pendingRestart && !restarted.has(node.name));
   if (stale) return { kind: "restart-replica", node: stale.name };
   if (leader.pendingRestart) return { kind: "restart-primary", node: leader.name };

@@ -1,7 +1,7 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
 import { checkPrimary, putBack, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
-import { nodeWritable, paused, poolerCommand, primaryReachable } from "../pooler.ts";
+import { nodeWritable, paused, poolerCommand, primaryReachable, replicaReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
 
 /** New transactions wait at most this long for running ones before a restart is put off, in ms. */
@@ -25,16 +25,21 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
       return restartReplica(context, patroni, step.node);
     case "restart-primary":
       return restartPrimary(context, patroni, step.node);
-    case "switchover": {
-      await checkpoint(context, step.from);
-      await checkpoint(context, step.to);
-      const stall = await paused(context, { databases: [database], patience: PATIENCE }, async () => {
-        await patroni.switchover(step.from, step.to);
-        await primaryReachable(context, RETURN_LIMIT);
-      });
-      return `${step.to} leads, writes waited ${Math.round(stall)} ms`;
-    }
+    case "switchover":
+      return switchover(context, patroni, step.from, step.to);
   }
+}
+
+/** Reads wait as well: the candidate's stop being a replica's, which ends their connections. */
+async function switchover(context: Context, patroni: Patroni, from: string, to: string): Promise<string> {
+  const { database } = context.desired;
+  await checkpoint(context, from);
+  await checkpoint(context, to);
+  const stall = await paused(context, { databases: [database, `${database}_read`], patience: PATIENCE }, async () => {
+    await patroni.switchover(from, to);
+    await primaryReachable(context, RETURN_LIMIT);
+  });
+  return `${to} leads, writes waited ${Math.round(stall)} ms`;
 }
 
 /** Reads leave the replica before it restarts; they wait only until their running transactions have ended. */
@@ -56,7 +61,9 @@ async function restartReplica(context: Context, patroni: Patroni, node: string):
  */
 async function restartPrimary(context: Context, patroni: Patroni, node: string): Promise<string> {
   const { database, cluster } = context.desired;
-  const databases = cluster.nodes.length > 1 ? [database] : [database, `${database}_read`];
+  const alone = cluster.nodes.length === 1;
+  const databases = alone ? [database, `${database}_read`] : [database];
+  if (!alone) await readsToReplicas(context);
   await checkpoint(context, node);
   let restart: Promise<void> | undefined;
   try {
@@ -78,6 +85,12 @@ async function restartPrimary(context: Context, patroni: Patroni, node: string):
     await restart?.catch(() => undefined);
     await checkPrimary(context, node);
   }
+}
+
+/** Moves reads that had fallen back to the primary, whose restart would end their connections. */
+async function readsToReplicas(context: Context): Promise<void> {
+  await replicaReachable(context, RETURN_LIMIT);
+  await paused(context, { databases: [`${context.desired.database}_read`], patience: PATIENCE }, async () => undefined);
 }
 
 async function startTime(context: Context, node: string): Promise<string | undefined> {

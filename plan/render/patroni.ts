@@ -38,13 +38,16 @@ export function patroniDynamic({ parameters, synchronous, database }: ClusterSet
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
-      parameters: { ...parameters, ...files, "cron.database_name": database },
+      parameters: { ...parameters, ...mechanics, ...files, "cron.database_name": database },
       pg_hba: hostBasedAccess(database),
       pg_ident: identities,
     },
   };
 }
 export type PatroniDynamic = ReturnType<typeof patroniDynamic>;
+
+/** A synchronous commit waits for a replica that lost its primary for a moment until it looks again: 5 s by default. */
+const mechanics = { wal_retrieve_retry_interval: "200ms" } as const;
 
 const files = {
   ssl: "on",
