@@ -4,6 +4,7 @@ import type pg from "pg";
 import type { PatroniDynamic } from "../plan/render/patroni.ts";
 import { ms } from "../plan/types.ts";
 import { type Context, connectPrimary, until, withClient } from "./connections.ts";
+import { putBack } from "./haproxy.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { Patroni } from "./patroni.ts";
 import { pausedDatabases, poolerCommand } from "./pooler.ts";
@@ -39,6 +40,7 @@ export async function configure(context: Context, platformFolder: string): Promi
   await poolerCommand(context, "RELOAD");
   for (const name of await pausedDatabases(context)) await poolerCommand(context, `RESUME ${name}`);
   for (const node of desired.cluster.nodes) {
+    await putBack(context, node);
     await patroni.reload(node).catch((error: Error) => log(`${node} will read its files when it is up: ${error.message}`));
   }
 }

@@ -1,27 +1,46 @@
 import { exclusively } from "./configure.ts";
 import { type Context, connectPooler, until, withClient } from "./connections.ts";
+import { takeOut } from "./haproxy.ts";
 import { perform } from "./move/steps.ts";
 import { Patroni } from "./patroni.ts";
+import { paused } from "./pooler.ts";
 
 const CANDIDATE_LIMIT = 600_000;
+/** Reads that run for longer are cut off by the replacement. */
+const PATIENCE_FOR_READS = 60_000;
 
 /**
- * Makes sure that a node can be replaced without a failed transaction: hands its lead to a replica that is in step, or,
- * where it is the only node, pauses the pooler; whoever configures the cluster next resumes it, or the pooler's watchdog.
- * Nothing to do where no cluster answers yet or another node leads.
+ * Makes sure that a node can be replaced without a failed transaction: hands its lead to a replica that is in step and
+ * sends reads elsewhere, or, where it is the only node, pauses the pooler; whoever configures the cluster next resumes it,
+ * or the pooler's watchdog. Nothing to do where no cluster answers yet.
  */
 export async function vacate(context: Context, node: string): Promise<void> {
   const { desired, log } = context;
   const patroni = new Patroni(desired.cluster.nodes, context.files);
   const members = await patroni.members();
   const leader = members.find((member) => member.role === "leader");
-  if (leader?.name !== node) return log(`${node} does not lead`);
+  if (leader === undefined || !members.some(({ name }) => name === node)) return log(`${node} is not part of a running cluster`);
   if (members.length === 1) return pauseAll(context);
+  if (leader.name === node) await handOver(context, patroni, node);
+  await readsLeave(context, node);
+}
+
+async function handOver(context: Context, patroni: Patroni, node: string): Promise<void> {
   const to = await until(`a replica in step with ${node}`, CANDIDATE_LIMIT, async () => {
     const candidates = (await patroni.members()).filter(({ role, state, lag }) => role !== "leader" && state === "streaming" && lag === 0);
     return (candidates.find(({ role }) => role === "sync_standby") ?? candidates[0])?.name;
   });
-  await exclusively(context, async () => log(await perform(context, patroni, { kind: "switchover", from: node, to })));
+  await exclusively(context, async () => context.log(await perform(context, patroni, { kind: "switchover", from: node, to })));
+}
+
+/** Whoever configures the cluster next puts the node back, or the pooler's watchdog. */
+async function readsLeave(context: Context, node: string): Promise<void> {
+  const databases = [`${context.desired.database}_read`];
+  await until(`reads to leave ${node}`, PATIENCE_FOR_READS, async () => {
+    await paused(context, { databases, patience: 1_000 }, () => takeOut(context, node));
+    return true;
+  });
+  context.log(`${node} gets no reads`);
 }
 
 async function pauseAll(context: Context): Promise<void> {
