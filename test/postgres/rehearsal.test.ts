@@ -107,3 +107,11 @@ test("stopped while the server is frozen: what runs is cut and unknown, what was
   expect(counts(result)).toEqual({});
   expect(result.reasons).toContain(`writes due and never started: got ${result.writes.overdue}, want 0`);
 });
+
+test("a ledger that can record no more ends the load with its error", async () => {
+  const load = await startLoad({ writeUrl: here.url("app"), readUrl: here.url("app_ro"), ledger: here.ledger(), clients: 10, rate: 200 });
+  await acknowledged(load, 20);
+  load.ledger.db.exec("pragma max_page_count = 1");
+  await expect(load.ended).rejects.toThrow("database or disk is full");
+  expect(() => load.ledger.close()).toThrow("database or disk is full");
+});

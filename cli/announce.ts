@@ -1,0 +1,85 @@
+import { clusterDynamic, entryCluster } from "../plan/mirror.ts";
+import type { LastOutputs, Topology } from "../plan/topology.ts";
+import { canonicalName, needsRestart } from "../plan/tuning/parameters.ts";
+import type { Change } from "./progress.ts";
+
+/** Stands in a preview for a value that is known only when the change runs. */
+const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+export interface ParameterChange {
+  name: string;
+  from: string | undefined;
+  to: string | undefined;
+}
+
+/** The parameters that differ and that PostgreSQL reads at its start only. */
+export function restartingParameters(
+  running: Readonly<Record<string, string>>,
+  wanted: Readonly<Record<string, string>>,
+): readonly ParameterChange[] {
+  const names = [...new Set([...Object.keys(running), ...Object.keys(wanted)])];
+  return names
+    .filter((name) => running[name] !== wanted[name] && canonicalName(name) === name && needsRestart(name))
+    .map((name) => ({ name, from: running[name], to: wanted[name] }));
+}
+
+/** The parameters that the nodes of the entry cluster shall run with. @throws InputError where their memory cannot hold. */
+export const wantedParameters = (topology: Topology): Readonly<Record<string, string>> => clusterDynamic(topology).postgresql.parameters;
+
+/**
+ * What the next `up` interrupts, one line each; empty when nothing restarts.
+ *
+ * @param running parameters that the cluster runs with now; undefined where none runs
+ */
+export function announceRestarts(
+  changes: readonly Change[],
+  topology: Topology,
+  last: LastOutputs | undefined,
+  running: Readonly<Record<string, string>> | undefined,
+): readonly string[] {
+  const { nodes } = entryCluster(topology);
+  const there = nodes.map(({ name }) => name).filter((name) => last?.nodes.some((node) => node.name === name));
+  const replaced = changes.filter(({ op, kind }) => op === "replace" && kind === "container");
+  const lines = replaced.map((change) => {
+    const certain = JSON.stringify(change.inputs ?? {}).includes(UNKNOWN) && onlyLabels(change) ? "may be replaced" : "is replaced";
+    const why = change.differs.length > 0 && certain === "is replaced" ? ` (${change.differs.join(", ")} changed)` : "";
+    return `container ${change.name} ${certain}${why}: ${effectOn(change.name, topology)}`;
+  });
+  const parameters = running && there.length > 0 ? restartingParameters(running, wantedParameters(topology)) : [];
+  if (parameters.length > 0) {
+    const who =
+      there.length > 1
+        ? `on ${there.join(", ")}, the replicas first, then the primary while the pooler holds its clients`
+        : `on ${there[0]} while the pooler holds its clients`;
+    const what = parameters.map(({ name, from = "unset", to = "unset" }) => `${name} ${from} -> ${to}`).join(", ");
+    lines.push(`PostgreSQL restarts ${who}: ${what}`);
+  }
+  return lines;
+}
+
+const onlyLabels = ({ differs }: Change): boolean => differs.every((property) => property === "labels");
+
+function effectOn(container: string, { nodes, poolers, consensus, agent }: Topology): string {
+  const has = (parts: readonly { name: string }[]) => parts.some(({ name }) => name === container);
+  if (has(nodes)) return "its PostgreSQL restarts; where it leads, another node takes over first if there is one";
+  if (has(poolers)) return "every connection is closed once, clients connect again";
+  if (has(consensus)) return "PostgreSQL goes on without it";
+  if (container === agent.name) return "clients notice nothing";
+  return "what it does is interrupted";
+}
+
+const SIGN = { create: "+ new", update: "~ changed in place", replace: "± replaced", delete: "- deleted" } as const;
+
+/** Every change in words; passwords, keys and certificates as one line. */
+export function describeChanges(changes: readonly Change[]): readonly string[] {
+  const shown = changes.filter(({ kind }) => kind !== "secret");
+  const secrets = changes.length - shown.length;
+  return [
+    ...shown.map(({ op, kind, name, differs }) => {
+      if (kind === "task") return op === "delete" ? `- task ${name}` : `> task ${name} runs`;
+      const why = (op === "update" || op === "replace") && differs.length > 0 ? ` (${differs.join(", ")})` : "";
+      return `${SIGN[op]}: ${kind} ${name}${why}`;
+    }),
+    ...(secrets > 0 ? [`${secrets} passwords, keys and certificates`] : []),
+  ];
+}

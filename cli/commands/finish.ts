@@ -1,0 +1,44 @@
+import { checkEngine } from "../engine.ts";
+import { Failure } from "../failure.ts";
+import { alone, releaseStaleLock } from "../lock.ts";
+import { runningOn } from "../mover.ts";
+import { readConfig, readLast } from "../planning.ts";
+import { repair } from "../repair.ts";
+import type { Report } from "../report.ts";
+import { openStack } from "../stack.ts";
+import { lookAhead, upAndSettle } from "./up.ts";
+
+/**
+ * `ladder finish`: lets go of the parts that an earlier climb left behind: unprotected in one `up`, deleted in the next. The release
+ * is set for these runs only and never written into the stack's file, so a run that is stopped leaves nothing behind.
+ *
+ * @throws Failure while the system still moves: until it is settled, a held part may be the one that leads.
+ */
+export async function finish({ stack: name }: { stack: string }, { say, result }: Report): Promise<void> {
+  await alone(name);
+  await checkEngine();
+  const asConfigured = await openStack(name);
+  await releaseStaleLock(asConfigured, say);
+  await repair(asConfigured, say);
+  const config = await readConfig(asConfigured);
+  const status = await runningOn(config.target, name).status();
+  if (status.phase !== "settled") throw new Failure(`stack ${name}: still moving (${status.moving}); finish when it is settled`);
+  const held = status.held;
+  if (held.length === 0) {
+    result(["nothing is held"], { stack: name, released: [] });
+    return;
+  }
+  const releasing = await openStack(name, { overrides: { release: "true" } });
+  for (const step of ["taking the protection off", "deleting"]) {
+    if (!(await holds(releasing))) break;
+    say(`${step}: ${held.join(", ")}`);
+    await upAndSettle(releasing, await lookAhead(releasing, say), say);
+  }
+  if (await holds(releasing)) throw new Failure(`stack ${name}: something is still held; run bin/ladder status`);
+  result([`let go of ${held.join(", ")}`], { stack: name, released: held });
+}
+
+async function holds(opened: Awaited<ReturnType<typeof openStack>>): Promise<boolean> {
+  const last = await readLast(opened);
+  return [...(last?.nodes ?? []), ...(last?.consensus ?? []), ...(last?.cache ?? [])].some((part) => part.held !== false);
+}

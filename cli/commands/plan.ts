@@ -1,0 +1,14 @@
+import { checkEngine } from "../engine.ts";
+import type { Report } from "../report.ts";
+import { openStack } from "../stack.ts";
+import { lookAhead, previewLines, readStage } from "./up.ts";
+
+/** `ladder plan`: what the next `up` would do, in words; changes nothing. */
+export async function plan({ stack: name, stage }: { stack: string; stage?: string | undefined }, { say, result }: Report): Promise<void> {
+  const overrides = stage === undefined ? undefined : { stage: String(readStage(stage)) };
+  await checkEngine();
+  const opened = await openStack(name, overrides ? { overrides } : {});
+  const ahead = await lookAhead(opened, say);
+  const changes = ahead.changes.map(({ op, kind, name: part, differs }) => ({ op, kind, name: part, differs }));
+  result(previewLines(ahead), { changes, restarts: ahead.restarts });
+}

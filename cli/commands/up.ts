@@ -1,0 +1,139 @@
+import { entryCluster } from "../../plan/mirror.ts";
+import { notBuilt, refuseNotBuilt } from "../../plan/stages.ts";
+import type { LastOutputs, Topology } from "../../plan/topology.ts";
+import { STAGES, type Stage, type Target } from "../../plan/types.ts";
+import { announceRestarts, describeChanges, wantedParameters } from "../announce.ts";
+import { refuseConflicts } from "../conflicts.ts";
+import { checkEngine } from "../engine.ts";
+import { UsageError } from "../failure.ts";
+import { alone, releaseStaleLock } from "../lock.ts";
+import { type MoverStatus, runningOn, untilSettled } from "../mover.ts";
+import { operate } from "../operate.ts";
+import { planned, readConfig, readLast } from "../planning.ts";
+import type { Change } from "../progress.ts";
+import { repair } from "../repair.ts";
+import type { Report } from "../report.ts";
+import { type Opened, type Overrides, openStack, writeConfig } from "../stack.ts";
+
+export interface UpOptions {
+  stack: string;
+  /** Written into the stack's file when the look ahead finds nothing wrong with it. */
+  stage?: string | undefined;
+  /** Shows what would happen and ends. */
+  preview?: boolean | undefined;
+}
+
+/** @throws UsageError for anything but a stage. */
+export function readStage(text: string): Stage {
+  const stage = STAGES.find((each) => String(each) === text);
+  if (stage === undefined) throw new UsageError(`--stage: got ${JSON.stringify(text)}, want one of ${STAGES.join(", ")}`);
+  return stage;
+}
+
+/** `bin/up`: brings the stack to what its configuration says, and waits until it is there. */
+export async function up({ stack: name, stage, preview = false }: UpOptions, { say, result }: Report): Promise<void> {
+  const overrides: Overrides = stage === undefined ? {} : { stage: String(readStage(stage)) };
+  await alone(name);
+  await checkEngine();
+  const opened = await openStack(name, { create: true, overrides });
+  await releaseStaleLock(opened, say);
+  await repair(opened, say);
+  const ahead = await lookAhead(opened, say);
+  await refuseConflicts(opened, ahead.changes);
+  if (preview) {
+    const { changes, restarts } = ahead;
+    result(previewLines(ahead), {
+      changes: changes.map(({ op, kind, name: part, differs }) => ({ op, kind, name: part, differs })),
+      restarts,
+    });
+    return;
+  }
+  writeConfig(name, overrides);
+  for (const line of restartLines(ahead)) say(line);
+  const { changes, status } = await upAndSettle(opened, ahead, say);
+  const { lines, value } = await summary(opened, ahead.topology.target, changes, status);
+  result(lines, value);
+}
+
+export interface Ahead {
+  changes: readonly Change[];
+  restarts: readonly string[];
+  topology: Topology;
+  last: LastOutputs | undefined;
+}
+
+/** What the next `up` does, without doing it. @throws InputError, Failure where it could not. */
+export async function lookAhead(opened: Opened, say: (line: string) => void): Promise<Ahead> {
+  const config = await readConfig(opened);
+  refuseNotBuilt(config);
+  const last = await readLast(opened);
+  const topology = planned(config, last);
+  // Memory that cannot hold is refused here, before the program begins to make things.
+  wantedParameters(topology);
+  say(`stack ${opened.name}, stage ${config.stage} on ${config.target}: looking ahead`);
+  const changes = await operate(opened, "preview", { say });
+  const nodes = last ? entryCluster(topology).nodes.map((node) => node.name) : [];
+  const running = nodes.length > 0 ? await runningOn(config.target, opened.name).parameters(nodes) : undefined;
+  return { changes, restarts: announceRestarts(changes, topology, last, running), topology, last };
+}
+
+const restartLines = ({ restarts, last }: Ahead): readonly string[] => {
+  if (!last) return [];
+  return restarts.length > 0 ? restarts : ["nothing restarts"];
+};
+
+export const previewLines = (ahead: Ahead): readonly string[] => [
+  ...(ahead.changes.length > 0 ? describeChanges(ahead.changes) : ["nothing to change"]),
+  ...restartLines(ahead),
+];
+
+/**
+ * Runs `up` and waits for the mover. Memory limits that shrink follow one `up` after the settings that need less: then a second
+ * `up` follows.
+ */
+export async function upAndSettle(
+  opened: Opened,
+  { topology, last }: Pick<Ahead, "topology" | "last">,
+  say: (line: string) => void,
+): Promise<{ changes: readonly Change[]; status: MoverStatus }> {
+  const running = runningOn(topology.target, opened.name);
+  const first = await operate(opened, "up", { say });
+  const status = await untilSettled(running, say);
+  if (!shrinks(topology, last)) return { changes: first, status };
+  say("lowering memory limits, now that the settings need less");
+  const second = await operate(opened, "up", { say });
+  return { changes: [...first, ...second], status: await untilSettled(running, say) };
+}
+
+/** Whether a node that was there before gets less memory. */
+export function shrinks({ nodes }: Pick<Topology, "nodes">, last: Pick<LastOutputs, "nodes"> | undefined): boolean {
+  return nodes.some(({ name, machine }) => (last?.nodes.find((node) => node.name === name)?.machine.memory ?? 0) > machine.memory);
+}
+
+async function summary({ name, stack }: Opened, target: Target, changes: readonly Change[], status: MoverStatus) {
+  const outputs = await stack.outputs();
+  const text = (key: string) => String(outputs[key]?.value ?? "");
+  const own = name === "dev" ? "" : ` --stack ${name}`;
+  const value = {
+    stack: name,
+    stage: status.stage,
+    phase: status.phase,
+    held: status.held,
+    changes: changes.length,
+    writeUrl: text("writeUrl"),
+    readUrl: text("readUrl"),
+  };
+  const next = (status.stage + 1) as Stage;
+  const lines = [
+    `${changes.length === 0 ? "nothing to change: " : ""}stack ${name} is at stage ${status.stage} and settled`,
+    "",
+    `write  ${value.writeUrl}`,
+    `read   ${value.readUrl}`,
+    "",
+    `psql         bin/ladder${own} psql`,
+    ...(status.held.length > 0 ? [`finish       bin/ladder${own} finish    lets go of what is held: ${status.held.join(", ")}`] : []),
+    ...(STAGES.includes(next) && !notBuilt(target, next) ? [`next stage   bin/up${own} --stage ${next}`] : []),
+    `what it is   bin/ladder${own} status`,
+  ];
+  return { lines, value };
+}

@@ -1,0 +1,60 @@
+import { spawn, spawnSync } from "node:child_process";
+import { Failure, UsageError } from "../failure.ts";
+import { readLast } from "../planning.ts";
+import type { Report } from "../report.ts";
+import { openStack } from "../stack.ts";
+
+const OUTPUT = { write: "writeUrl", read: "readUrl", session: "sessionUrl", cache: "cacheUrl" } as const;
+type Kind = keyof typeof OUTPUT;
+
+function readKind(text: string, kinds: readonly Kind[]): Kind {
+  const kind = kinds.find((each) => each === text);
+  if (!kind) throw new UsageError(`url: got ${JSON.stringify(text)}, want one of ${kinds.join(", ")}`);
+  return kind;
+}
+
+async function urlOf(name: string, kind: Kind) {
+  const opened = await openStack(name);
+  const url = (await opened.stack.outputs())[OUTPUT[kind]]?.value;
+  if (url === undefined) throw new Failure(`stack ${name}: has no URLs yet; bin/up makes them`);
+  if (url === "") throw new Failure(`stack ${name}: has no ${kind} URL at this stage`);
+  return { opened, url: String(url) };
+}
+
+/** `ladder url`: prints one URL and nothing else. */
+export async function url({ stack, kind }: { stack: string; kind: string }, { result }: Report): Promise<void> {
+  const found = await urlOf(stack, readKind(kind, ["write", "read", "session", "cache"]));
+  result([found.url], { url: found.url });
+}
+
+/**
+ * `ladder psql`: psql of this machine, else the pooler container's. The password goes through the environment, so that it is not in
+ * the list of processes.
+ *
+ * @returns psql's exit code
+ */
+export async function psql({ stack, kind, args }: { stack: string; kind: string; args: readonly string[] }): Promise<number> {
+  const { opened, url: found } = await urlOf(stack, readKind(kind, ["write", "read", "session"]));
+  const target = new URL(found);
+  const environment = { ...process.env, PGPASSWORD: decodeURIComponent(target.password) };
+  target.password = "";
+  if (spawnSync("psql", ["--version"], { stdio: "ignore" }).status === 0) return run("psql", [target.href, ...args], environment);
+  const last = await readLast(opened);
+  const { dockerName } = await import("../../components/docker/container.ts");
+  if (last?.target !== "docker") throw new Failure("psql: not found; install PostgreSQL's client (Debian: postgresql-client)");
+  const terminal = process.stdin.isTTY && process.stdout.isTTY ? ["-it"] : ["-i"];
+  // A file of this machine is not in the container; the connection stays encrypted.
+  target.searchParams.delete("sslrootcert");
+  const container = dockerName(stack, "pooler-1");
+  return run("docker", ["exec", ...terminal, "-e", "PGPASSWORD", container, "psql", target.href, ...args], environment);
+}
+
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: "inherit", env });
+    // Ctrl-C belongs to psql: it cancels the statement.
+    process.on("SIGINT", () => undefined);
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+}

@@ -1,0 +1,133 @@
+import { Command, CommanderError } from "commander";
+import { InputError } from "../plan/types.ts";
+import { Failure, UsageError } from "./failure.ts";
+import { type Report, reporter } from "./report.ts";
+import type { TuneArgs } from "./tune.ts";
+
+interface Globals {
+  stack: string;
+  json?: true;
+}
+
+/** Everything after `--` goes to psql as it is. */
+const separator = process.argv.indexOf("--");
+const forPsql = separator < 0 ? [] : process.argv.slice(separator + 1);
+const own = separator < 0 ? process.argv : process.argv.slice(0, separator);
+
+const ladder = new Command("bin/ladder")
+  .description("PostgreSQL that grows by one config number: look at a stack and change it")
+  .option("--stack <name>", "the stack, configured in Pulumi.<name>.yaml", "dev")
+  .option("--json", "print the result as one JSON value")
+  .showSuggestionAfterError()
+  .exitOverride();
+
+const globals = () => ladder.opts<Globals>();
+const report = (): Report => reporter(globals().json === true);
+const stack = () => globals().stack;
+
+ladder
+  .command("up")
+  .description("bring the stack to what its configuration says, and wait until it is settled (bin/up)")
+  .option("--stage <n>", "go to this stage: written into Pulumi.<stack>.yaml first")
+  .option("--preview", "show what would happen, and end")
+  .action(async (options: { stage?: string; preview?: true }) => {
+    const { up } = await import("./commands/up.ts");
+    await up({ stack: stack(), ...options }, report());
+  });
+
+ladder
+  .command("down")
+  .description("stop and remove the stack; its data stays (bin/down)")
+  .option("--delete-data", "delete the data too")
+  .option("--yes", "ask nothing")
+  .action(async (options: { deleteData?: true; yes?: true }) => {
+    const { down } = await import("./commands/down.ts");
+    await down({ stack: stack(), ...options }, report());
+  });
+
+ladder
+  .command("url")
+  .description("print a URL and nothing else")
+  .argument("<which>", "write, read, session or cache")
+  .action(async (which: string) => {
+    const { url } = await import("./commands/urls.ts");
+    await url({ stack: stack(), kind: which }, report());
+  });
+
+ladder
+  .command("psql")
+  .description("open psql; what follows -- goes to psql")
+  .argument("[which]", "write, read or session", "write")
+  .action(async (which: string) => {
+    const { psql } = await import("./commands/urls.ts");
+    process.exitCode = await psql({ stack: stack(), kind: which, args: forPsql });
+  });
+
+ladder
+  .command("status")
+  .description("the stage, what is under way, what is held")
+  .action(async () => {
+    const { status } = await import("./commands/status.ts");
+    await status({ stack: stack() }, report());
+  });
+
+ladder
+  .command("plan")
+  .description("what the next up would make, change, replace and restart; changes nothing")
+  .option("--stage <n>", "as if this stage were configured")
+  .action(async (options: { stage?: string }) => {
+    const { plan } = await import("./commands/plan.ts");
+    await plan({ stack: stack(), ...options }, report());
+  });
+
+ladder
+  .command("climb")
+  .description("go to a stage: the same as bin/up --stage")
+  .argument("<stage>", "1 to 5")
+  .action(async (stage: string) => {
+    const { up } = await import("./commands/up.ts");
+    await up({ stack: stack(), stage }, report());
+  });
+
+ladder
+  .command("finish")
+  .description("let go of what an earlier climb left behind: its parts are deleted")
+  .action(async () => {
+    const { finish } = await import("./commands/finish.ts");
+    await finish({ stack: stack() }, report());
+  });
+
+ladder
+  .command("tune")
+  .description("PostgreSQL's parameters for a machine, each with its reason")
+  .requiredOption("--cores <n>", "cores of the machine")
+  .requiredOption("--memory <size>", "with its unit: 32GB")
+  .option("--storage <size>", "of the data volume", "100GB")
+  .option("--disk <kind>", "hdd, ssd or nvme", "ssd")
+  .option("--connections <n>", "server connections that the poolers may open", "100")
+  .option("--workload <kind>", "web, oltp, mixed or analytics", "oltp")
+  .option("--replicas <n>", "streaming replicas", "0")
+  .option("--format <format>", "table, conf, rds or json", "table")
+  .action(async (options: TuneArgs) => {
+    const { tuneCommand } = await import("./tune.ts");
+    process.stdout.write(`${tuneCommand(globals().json ? { ...options, format: "json" } : options)}\n`);
+  });
+
+/** Exit codes: 0 done, 1 failed, 2 the command line makes no sense. */
+function exitCodeOf(error: unknown): number {
+  // Commander has said its message already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const expected = error instanceof Failure || error instanceof UsageError || error instanceof InputError;
+  const text = expected ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`error: ${text}\n`);
+  if (globals().json) process.stdout.write(`${JSON.stringify({ error: text })}\n`);
+  return error instanceof UsageError ? 2 : 1;
+}
+
+try {
+  if (forPsql.length > 0 && !own.includes("psql")) throw new UsageError(`--: only psql takes further arguments`);
+  await ladder.parseAsync(own);
+  process.exit();
+} catch (error) {
+  process.exit(exitCodeOf(error));
+}
