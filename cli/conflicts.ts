@@ -31,25 +31,29 @@ async function containerNamed(name: string): Promise<Found | undefined> {
 /**
  * Looks whether names and ports that the next `up` needs are taken, before it changes anything.
  *
+ * @returns whether a container of ours is in the way: the last step of a run that was killed, which `repair` removes
  * @throws Failure with every name and port that something else has.
  */
-export async function refuseConflicts({ name: stack, stack: pulumi }: Opened, changes: readonly Change[]): Promise<void> {
+export async function refuseConflicts({ name: stack, stack: pulumi }: Opened, changes: readonly Change[]): Promise<boolean> {
   const { resources } = await readState(pulumi);
   const owner = ownerOf(resources);
   const ids = new Set(resources.map(({ id }) => id));
   const isOurs = ({ id, labels }: Found) => ids.has(id) || (owner !== undefined && labels["pgladder.owner"] === owner);
   const problems: string[] = [];
+  let late = false;
   for (const { op, kind, inputs } of changes) {
     if (op !== "create" && op !== "replace") continue;
     const name = inputs?.name;
     const found = typeof name === "string" ? await LOOK[kind]?.(name) : undefined;
     if (found && !isOurs(found)) problems.push(`${kind === "task" ? "container" : kind} ${name}: exists and ${whose(found, stack)}`);
+    late ||= found !== undefined && kind !== "volume" && !ids.has(found.id);
     for (const port of publishedPorts(inputs)) {
       const holder = await holderOf(port, isOurs);
       if (holder) problems.push(`port ${port}: is taken by ${holder}; free it, or set another one: pulumi config set pgladder:port`);
     }
   }
   if (problems.length > 0) throw new Failure([...problems, "Nothing was changed."].join("\n"));
+  return late;
 }
 
 function whose({ labels }: Found, stack: string): string {

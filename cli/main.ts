@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
-import { InputError } from "../plan/types.ts";
+import { InputError, type Stage } from "../plan/types.ts";
+import { readStackName, readStage, readUrlKind, type UrlKind } from "./arguments.ts";
 import { Failure, UsageError } from "./failure.ts";
 import { type Report, reporter } from "./report.ts";
 import type { TuneArgs } from "./tune.ts";
@@ -16,7 +17,7 @@ const own = separator < 0 ? process.argv : process.argv.slice(0, separator);
 
 const ladder = new Command("bin/ladder")
   .description("PostgreSQL that grows by one config number: look at a stack and change it")
-  .option("--stack <name>", "the stack, configured in Pulumi.<name>.yaml", "dev")
+  .option("--stack <name>", "the stack, configured in Pulumi.<name>.yaml", readStackName, "dev")
   .option("--json", "print the result as one JSON value")
   .showSuggestionAfterError()
   .exitOverride();
@@ -28,9 +29,9 @@ const stack = () => globals().stack;
 ladder
   .command("up")
   .description("bring the stack to what its configuration says, and wait until it is settled (bin/up)")
-  .option("--stage <n>", "go to this stage: written into Pulumi.<stack>.yaml first")
+  .option("--stage <n>", "go to this stage: written into Pulumi.<stack>.yaml first", readStage)
   .option("--preview", "show what would happen, and end")
-  .action(async (options: { stage?: string; preview?: true }) => {
+  .action(async (options: { stage?: Stage; preview?: true }) => {
     const { up } = await import("./commands/up.ts");
     await up({ stack: stack(), ...options }, report());
   });
@@ -48,8 +49,8 @@ ladder
 ladder
   .command("url")
   .description("print a URL and nothing else")
-  .argument("<which>", "write, read, session or cache")
-  .action(async (which: string) => {
+  .argument("<which>", "write, read, session or cache", (text) => readUrlKind(text))
+  .action(async (which: UrlKind) => {
     const { url } = await import("./commands/urls.ts");
     await url({ stack: stack(), kind: which }, report());
   });
@@ -57,8 +58,8 @@ ladder
 ladder
   .command("psql")
   .description("open psql; what follows -- goes to psql")
-  .argument("[which]", "write, read or session", "write")
-  .action(async (which: string) => {
+  .argument("[which]", "write, read or session", (text) => readUrlKind(text, ["write", "read", "session"]), "write" as const)
+  .action(async (which: UrlKind) => {
     const { psql } = await import("./commands/urls.ts");
     process.exitCode = await psql({ stack: stack(), kind: which, args: forPsql });
   });
@@ -74,8 +75,8 @@ ladder
 ladder
   .command("plan")
   .description("what the next up would make, change, replace and restart; changes nothing")
-  .option("--stage <n>", "as if this stage were configured")
-  .action(async (options: { stage?: string }) => {
+  .option("--stage <n>", "as if this stage were configured", readStage)
+  .action(async (options: { stage?: Stage }) => {
     const { plan } = await import("./commands/plan.ts");
     await plan({ stack: stack(), ...options }, report());
   });
@@ -83,8 +84,8 @@ ladder
 ladder
   .command("climb")
   .description("go to a stage: the same as bin/up --stage")
-  .argument("<stage>", "1 to 5")
-  .action(async (stage: string) => {
+  .argument("<stage>", "1 to 5", readStage)
+  .action(async (stage: Stage) => {
     const { up } = await import("./commands/up.ts");
     await up({ stack: stack(), stage }, report());
   });

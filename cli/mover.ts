@@ -72,7 +72,11 @@ const PATIENCE = 90;
  *
  * @throws Failure where the mover cannot be asked for a minute and a half.
  */
-export async function untilSettled(running: Pick<Running, "status">, say: (line: string) => void, wait = sleep): Promise<MoverStatus> {
+export async function untilSettled(
+  running: Pick<Running, "status">,
+  say: (line: string) => void,
+  wait: (ms: number) => Promise<void> = sleep,
+): Promise<MoverStatus> {
   let seen: readonly string[] | undefined;
   let shown: string | null = null;
   let failures = 0;

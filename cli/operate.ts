@@ -6,17 +6,21 @@ import { type Opened, STATE } from "./stack.ts";
 
 const WORDS = { preview: "the look ahead", up: "the change", destroy: "taking the stack down" } as const;
 
+/** Where the agent finds the application's migrations. */
+const AGENT_SCHEMA = "/input/schema";
+
 /**
  * Runs one of Pulumi's operations, with short lines for people and everything else in a file of the state folder.
  *
  * @param targets only these resources, by URN
+ * @param schema the application's folder, which its migrations' messages are to name
  * @returns what changed, or would change
  * @throws InputError where the program refused its input, Failure with what went wrong and where the whole log is
  */
 export async function operate(
   opened: Opened,
   operation: "preview" | "up" | "destroy",
-  { say, targets }: { say: (line: string) => void; targets?: readonly string[] },
+  { say, targets, schema }: { say: (line: string) => void; targets?: readonly string[]; schema?: string },
 ): Promise<readonly Change[]> {
   mkdirSync(join(STATE, "logs"), { recursive: true, mode: 0o700 });
   const file = join(STATE, "logs", `${opened.name}-${operation}.log`);
@@ -46,8 +50,9 @@ export async function operate(
     const refusal = opened.refusal();
     if (refusal) throw refusal;
     if (stop.signal.aborted) throw new Failure("stopped");
+    const failed = whatFailed(progress.errors);
     throw new Failure(
-      `${whatFailed(progress.errors) || `${WORDS[operation]} did not end well: ${firstLine(error)}`}\nPulumi's whole log: ${file}`,
+      `${(schema === undefined ? failed : failed.replaceAll(AGENT_SCHEMA, schema)) || `${WORDS[operation]} did not end well: ${firstLine(error)}`}\nPulumi's whole log: ${file}`,
     );
   } finally {
     progress.stop();

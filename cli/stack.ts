@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { LocalWorkspace, type Stack, StackNotFoundError } from "@pulumi/pulumi/automation/index.js";
 import { parseDocument, stringify } from "yaml";
 import { InputError } from "../plan/types.ts";
-import { Failure, UsageError } from "./failure.ts";
+import { Failure } from "./failure.ts";
 
 export const ROOT = join(import.meta.dirname, "..");
 
@@ -13,8 +13,6 @@ export const STATE = resolve(process.env.PGLADDER_STATE ?? join(ROOT, ".state"))
 
 /** The folder of the stacks' configuration files. */
 const CONFIG = resolve(process.env.PGLADDER_CONFIG ?? ROOT);
-
-const STACK_NAME = /^[a-z][a-z0-9-]{0,30}$/;
 
 /** Config values by key without `pgladder:`, as `pulumi config set` takes them. */
 export type Overrides = Readonly<Record<string, string>>;
@@ -61,12 +59,6 @@ function passphraseFile(file: string): string {
   return file;
 }
 
-/** @throws UsageError for a name that no stack can have. */
-export function checkStackName(name: string): void {
-  if (!STACK_NAME.test(name))
-    throw new UsageError(`--stack: got ${JSON.stringify(name)}, want a name of at most 31 of a-z, 0-9 and -, a letter first`);
-}
-
 /** `Pulumi.<name>.yaml`: the configuration that `pulumi config set` edits. */
 export const configFile = (name: string): string => join(CONFIG, `Pulumi.${name}.yaml`);
 
@@ -111,7 +103,6 @@ function workFolder(name: string, overrides: Overrides): string {
  * @throws Failure where the stack does not exist and `create` is not set
  */
 export async function openStack(name: string, { create = false, overrides = {} as Overrides } = {}): Promise<Opened> {
-  checkStackName(name);
   mkdirSync(STATE, { recursive: true, mode: 0o700 });
   let refused: unknown;
   const watched = async () => {

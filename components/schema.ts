@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { InputError } from "../plan/types.ts";
 
 /**
@@ -8,7 +8,7 @@ import { InputError } from "../plan/types.ts";
  * @throws InputError when the folder cannot be read.
  */
 export function readSchema(root: string, folder: string): Record<string, string> {
-  const path = join(root, folder);
+  const path = resolve(root, folder);
   const found = statSync(path, { throwIfNoEntry: false });
   const problem = (got: string) => new InputError("schema", [{ path: "pgladder:schema", got, want: "a folder of .sql files" }]);
   if (!found) throw problem(`${folder} (not there)`);

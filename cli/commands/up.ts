@@ -5,7 +5,6 @@ import { STAGES, type Stage, type Target } from "../../plan/types.ts";
 import { announceRestarts, describeChanges, wantedParameters } from "../announce.ts";
 import { refuseConflicts } from "../conflicts.ts";
 import { checkEngine } from "../engine.ts";
-import { UsageError } from "../failure.ts";
 import { alone, releaseStaleLock } from "../lock.ts";
 import { type MoverStatus, runningOn, untilSettled } from "../mover.ts";
 import { operate } from "../operate.ts";
@@ -18,28 +17,21 @@ import { type Opened, type Overrides, openStack, writeConfig } from "../stack.ts
 export interface UpOptions {
   stack: string;
   /** Written into the stack's file when the look ahead finds nothing wrong with it. */
-  stage?: string | undefined;
+  stage?: Stage | undefined;
   /** Shows what would happen and ends. */
   preview?: boolean | undefined;
 }
 
-/** @throws UsageError for anything but a stage. */
-export function readStage(text: string): Stage {
-  const stage = STAGES.find((each) => String(each) === text);
-  if (stage === undefined) throw new UsageError(`--stage: got ${JSON.stringify(text)}, want one of ${STAGES.join(", ")}`);
-  return stage;
-}
-
 /** `bin/up`: brings the stack to what its configuration says, and waits until it is there. */
 export async function up({ stack: name, stage, preview = false }: UpOptions, { say, result }: Report): Promise<void> {
-  const overrides: Overrides = stage === undefined ? {} : { stage: String(readStage(stage)) };
+  const overrides: Overrides = stage === undefined ? {} : { stage: String(stage) };
   await alone(name);
   await checkEngine();
   const opened = await openStack(name, { create: true, overrides });
   await releaseStaleLock(opened, say);
   await repair(opened, say);
   const ahead = await lookAhead(opened, say);
-  await refuseConflicts(opened, ahead.changes);
+  const late = await refuseConflicts(opened, ahead.changes);
   if (preview) {
     const { changes, restarts } = ahead;
     result(previewLines(ahead), {
@@ -48,6 +40,7 @@ export async function up({ stack: name, stage, preview = false }: UpOptions, { s
     });
     return;
   }
+  if (late) await repair(opened, say);
   writeConfig(name, overrides);
   for (const line of restartLines(ahead)) say(line);
   const { changes, status } = await upAndSettle(opened, ahead, say);
@@ -60,6 +53,8 @@ export interface Ahead {
   restarts: readonly string[];
   topology: Topology;
   last: LastOutputs | undefined;
+  /** Folder of the application's migrations. */
+  schema: string;
 }
 
 /** What the next `up` does, without doing it. @throws InputError, Failure where it could not. */
@@ -74,7 +69,7 @@ export async function lookAhead(opened: Opened, say: (line: string) => void): Pr
   const changes = await operate(opened, "preview", { say });
   const nodes = last ? entryCluster(topology).nodes.map((node) => node.name) : [];
   const running = nodes.length > 0 ? await runningOn(config.target, opened.name).parameters(nodes) : undefined;
-  return { changes, restarts: announceRestarts(changes, topology, last, running), topology, last };
+  return { changes, restarts: announceRestarts(changes, topology, last, running), topology, last, schema: config.schema };
 }
 
 const restartLines = ({ restarts, last }: Ahead): readonly string[] => {
@@ -93,15 +88,15 @@ export const previewLines = (ahead: Ahead): readonly string[] => [
  */
 export async function upAndSettle(
   opened: Opened,
-  { topology, last }: Pick<Ahead, "topology" | "last">,
+  { topology, last, schema }: Pick<Ahead, "topology" | "last" | "schema">,
   say: (line: string) => void,
 ): Promise<{ changes: readonly Change[]; status: MoverStatus }> {
   const running = runningOn(topology.target, opened.name);
-  const first = await operate(opened, "up", { say });
+  const first = await operate(opened, "up", { say, schema });
   const status = await untilSettled(running, say);
   if (!shrinks(topology, last)) return { changes: first, status };
   say("lowering memory limits, now that the settings need less");
-  const second = await operate(opened, "up", { say });
+  const second = await operate(opened, "up", { say, schema });
   return { changes: [...first, ...second], status: await untilSettled(running, say) };
 }
 

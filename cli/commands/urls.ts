@@ -1,19 +1,12 @@
 import { spawn, spawnSync } from "node:child_process";
-import { Failure, UsageError } from "../failure.ts";
+import type { UrlKind } from "../arguments.ts";
+import { Failure } from "../failure.ts";
 import { readLast } from "../planning.ts";
 import type { Report } from "../report.ts";
 import { openStack } from "../stack.ts";
 
-const OUTPUT = { write: "writeUrl", read: "readUrl", session: "sessionUrl", cache: "cacheUrl" } as const;
-type Kind = keyof typeof OUTPUT;
-
-function readKind(text: string, kinds: readonly Kind[]): Kind {
-  const kind = kinds.find((each) => each === text);
-  if (!kind) throw new UsageError(`url: got ${JSON.stringify(text)}, want one of ${kinds.join(", ")}`);
-  return kind;
-}
-
-async function urlOf(name: string, kind: Kind) {
+const OUTPUT = { write: "writeUrl", read: "readUrl", session: "sessionUrl", cache: "cacheUrl" } as const satisfies Record<UrlKind, string>;
+async function urlOf(name: string, kind: UrlKind) {
   const opened = await openStack(name);
   const url = (await opened.stack.outputs())[OUTPUT[kind]]?.value;
   if (url === undefined) throw new Failure(`stack ${name}: has no URLs yet; bin/up makes them`);
@@ -22,8 +15,8 @@ async function urlOf(name: string, kind: Kind) {
 }
 
 /** `ladder url`: prints one URL and nothing else. */
-export async function url({ stack, kind }: { stack: string; kind: string }, { result }: Report): Promise<void> {
-  const found = await urlOf(stack, readKind(kind, ["write", "read", "session", "cache"]));
+export async function url({ stack, kind }: { stack: string; kind: UrlKind }, { result }: Report): Promise<void> {
+  const found = await urlOf(stack, kind);
   result([found.url], { url: found.url });
 }
 
@@ -33,8 +26,8 @@ export async function url({ stack, kind }: { stack: string; kind: string }, { re
  *
  * @returns psql's exit code
  */
-export async function psql({ stack, kind, args }: { stack: string; kind: string; args: readonly string[] }): Promise<number> {
-  const { opened, url: found } = await urlOf(stack, readKind(kind, ["write", "read", "session"]));
+export async function psql({ stack, kind, args }: { stack: string; kind: UrlKind; args: readonly string[] }): Promise<number> {
+  const { opened, url: found } = await urlOf(stack, kind);
   const target = new URL(found);
   const environment = { ...process.env, PGPASSWORD: decodeURIComponent(target.password) };
   target.password = "";

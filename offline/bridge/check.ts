@@ -24,6 +24,7 @@ function checkObject(rules: Rules, news: Props, path: string, fill: boolean, fai
     if (name === "__defaults" || value === null) continue;
     const at = path === "" ? name : `${path}.${name}`;
     const rule = rules[name];
+    if (rule === undefined && !fill) continue;
     if (rule === undefined || rule.output)
       failures.push({ property: at, reason: `got an unexpected property, want one of ${nameList(rules)}` });
     else if (rule.unsupported) failures.push({ property: at, reason: "the stand-in provider cannot do this; the real plugin is needed" });

@@ -106,6 +106,7 @@ export const CONTAINER_RULES: Rules = {
   runtime: text(CR),
   platform: text(CR),
   devices: set(object({ hostPath: text({ required: true }), containerPath: text(), permissions: text({ default: "rwm" }) }), R),
+  deviceCgroupRules: set(text(), unsupported),
   gpus: text(unsupported),
   deviceRequests: set(object({}), unsupported),
   deviceReadBps: set(object({}), unsupported),

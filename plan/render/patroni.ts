@@ -28,6 +28,7 @@ export interface ClusterSettings {
  * (ttl ≥ 20, loop_wait + 2 × retry_timeout ≤ ttl).
  */
 export function patroniDynamic({ parameters, synchronous, database }: ClusterSettings) {
+  const all: Record<string, string> = { ...parameters, ...mechanics, ...files, "cron.database_name": database };
   return {
     ttl: 20,
     loop_wait: 5,
@@ -38,7 +39,7 @@ export function patroniDynamic({ parameters, synchronous, database }: ClusterSet
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
-      parameters: { ...parameters, ...mechanics, ...files, "cron.database_name": database },
+      parameters: all,
       pg_hba: hostBasedAccess(database),
       pg_ident: identities,
     },

@@ -4,20 +4,27 @@ import { describe, expect, test } from "vitest";
 import { describeStep, nextStep, type Observed, type ObservedNode, type Step } from "../../agent/move/plan.ts";
 import type { DesiredCluster } from "../../plan/desired.ts";
 import { desired } from "../../plan/mirror.ts";
+import type { PatroniDynamic } from "../../plan/render/patroni.ts";
 import { topologyOf } from "../support/mirror.ts";
 
 const NOW = "generation-now";
-const { dynamic } = desired(topologyOf({ stage: 2 })).cluster;
+const [alone, synchronous] = [1, 2].map((stage) => desired(topologyOf({ stage })).cluster.dynamic) as [PatroniDynamic, PatroniDynamic];
 
-const wanting = (nodes: readonly string[], wanted = nodes): DesiredCluster => ({ nodes, wanted, dynamic });
+const wanting = (nodes: readonly string[], wanted = nodes): DesiredCluster => ({
+  nodes,
+  wanted,
+  dynamic: wanted.length > 1 ? synchronous : alone,
+});
 const node = (name: string, more: Partial<ObservedNode> = {}): ObservedNode => ({
   name,
   role: "replica",
+  synchronous: false,
   healthy: true,
   generation: NOW,
   pendingRestart: false,
   ...more,
 });
+const standby = (name: string, more: Partial<ObservedNode> = {}) => node(name, { synchronous: true, ...more });
 const leader = (name: string, more: Partial<ObservedNode> = {}) => node(name, { role: "leader", ...more });
 const seen = (nodes: readonly ObservedNode[], more: Partial<Observed> = {}): Observed => ({
   paused: [],
@@ -51,7 +58,7 @@ const CASES: readonly Case[] = [
   {
     name: "two nodes, reads spread: all done",
     desired: TWO,
-    seen: seen([leader("main-1"), node("main-2")], { readers: ["main-2"] }),
+    seen: seen([leader("main-1"), standby("main-2")], { readers: ["main-2"] }),
     step: undefined,
   },
   {
@@ -82,14 +89,26 @@ const CASES: readonly Case[] = [
   {
     name: "a new replica copies",
     desired: TWO,
-    seen: seen([leader("main-1"), node("main-2", { healthy: false, generation: undefined })]),
+    seen: seen([leader("main-1"), standby("main-2", { healthy: false, generation: undefined })]),
     step: wait("main-2 is not streaming yet"),
   },
   {
     name: "a node has not read the configuration",
     desired: TWO,
-    seen: seen([leader("main-1"), node("main-2", { generation: "old", pendingRestart: true })]),
+    seen: seen([leader("main-1"), standby("main-2", { generation: "old", pendingRestart: true })]),
     step: wait("main-2 has not read the new configuration yet"),
+  },
+  {
+    name: "commits wait for nobody yet: no restart and no switchover before they do",
+    desired: TWO,
+    seen: seen([leader("main-1", { pendingRestart: true }), node("main-2", { pendingRestart: true })]),
+    step: wait("no synchronous standby yet"),
+  },
+  {
+    name: "a primary that is alone for good is not kept waiting for a standby",
+    desired: { ...TWO, nodes: ["main-1"] },
+    seen: seen([leader("main-1", { pendingRestart: true })]),
+    step: { kind: "restart-primary", node: "main-1" },
   },
   {
     name: "a held node leads: the lead goes to one that is wanted",
@@ -106,25 +125,25 @@ const CASES: readonly Case[] = [
   {
     name: "a held node that follows is left alone",
     desired: HELD,
-    seen: seen([leader("main-1"), node("main-2")], { readers: ["main-2"] }),
+    seen: seen([leader("main-1"), standby("main-2")], { readers: ["main-2"] }),
     step: undefined,
   },
   {
     name: "a restart: the replicas first",
     desired: TWO,
-    seen: seen([leader("main-1", { pendingRestart: true }), node("main-2", { pendingRestart: true })], { readers: ["main-2"] }),
+    seen: seen([leader("main-1", { pendingRestart: true }), standby("main-2", { pendingRestart: true })], { readers: ["main-2"] }),
     step: { kind: "restart-replica", node: "main-2" },
   },
   {
     name: "a restart: then the primary",
     desired: TWO,
-    seen: seen([leader("main-1", { pendingRestart: true }), node("main-2")], { readers: ["main-2"] }),
+    seen: seen([leader("main-1", { pendingRestart: true }), standby("main-2")], { readers: ["main-2"] }),
     step: { kind: "restart-primary", node: "main-1" },
   },
   {
     name: "a limit that a replica may lower only after the primary: no second restart of the replica",
     desired: TWO,
-    seen: seen([leader("main-1", { pendingRestart: true }), node("main-2", { pendingRestart: true })], { readers: ["main-2"] }),
+    seen: seen([leader("main-1", { pendingRestart: true }), standby("main-2", { pendingRestart: true })], { readers: ["main-2"] }),
     restarted: new Set(["main-2"]),
     step: { kind: "restart-primary", node: "main-1" },
   },
@@ -137,7 +156,7 @@ const CASES: readonly Case[] = [
   {
     name: "reads go to a new replica",
     desired: TWO,
-    seen: seen([leader("main-1"), node("main-2")]),
+    seen: seen([leader("main-1"), standby("main-2")]),
     step: { kind: "spread-reads", readers: ["main-2"] },
   },
   {
@@ -149,7 +168,7 @@ const CASES: readonly Case[] = [
   {
     name: "the order of replicas means nothing",
     desired: wanting(["main-1", "main-2", "main-3"]),
-    seen: seen([leader("main-2"), node("main-3"), node("main-1")], { readers: ["main-3", "main-1"] }),
+    seen: seen([leader("main-2"), standby("main-3"), node("main-1")], { readers: ["main-3", "main-1"] }),
     step: undefined,
   },
 ];
@@ -173,7 +192,10 @@ function after(state: Observed, step: Step, restarted: Set<string>): Observed {
     case "switchover":
       return {
         ...state,
-        nodes: state.nodes.map((each) => ({ ...each, role: each.name === step.to ? ("leader" as const) : ("replica" as const) })),
+        nodes: state.nodes.map((each) => {
+          const { pendingRestart } = each;
+          return each.name === step.to ? leader(each.name, { pendingRestart }) : standby(each.name, { pendingRestart });
+        }),
       };
     case "restart-replica":
       restarted.add(step.node);
@@ -198,7 +220,7 @@ test("from any state of a healthy cluster the steps come to an end, and a wanted
       fc.constantFrom([], ["app"], ["app", "app_read"]),
       (flags, lead, wanted, readers, paused) => {
         const nodes = names
-          .map((name, i) => node(name, { role: i === lead ? "leader" : "replica", pendingRestart: flags[i]!.pendingRestart }))
+          .map((name, i) => ({ ...(i === lead ? leader(name) : standby(name)), pendingRestart: flags[i]!.pendingRestart }))
           .filter((_, i) => i === lead || i < wanted || flags[i]!.there);
         const cluster = wanting(
           nodes.map(({ name }) => name),

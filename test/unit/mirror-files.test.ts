@@ -1,0 +1,92 @@
+/** Which file goes to whom, and who gets to see which password. Cannot prove modes and owners on a volume: the mirror's containers do. */
+import { describe, expect, test } from "vitest";
+import { desired, type MirrorFile } from "../../plan/mirror.ts";
+import { parseLastOutputs, plan, toOutputs } from "../../plan/topology.ts";
+import { gib } from "../../plan/types.ts";
+import { parse } from "../support/config.ts";
+import { contentOf, filesOf, passwordOf, SECRET_ROLES, topologyOf } from "../support/mirror.ts";
+
+const NODE_FILES = ["ca.crt", "node.crt", "node.key", "patroni.yml"];
+const POOLER_FILES = ["ca.crt", "haproxy.cfg", "pgbouncer.ini", "pooler.crt", "pooler.key", "pooler.pem", "userlist.txt"];
+const AGENT_FILES = ["agent.crt", "agent.key", "ca.crt", "desired.json", "passwords.json"];
+const STAGES = [
+  { stage: 1, nodes: ["main-1"] },
+  { stage: 2, nodes: ["main-1", "main-2"] },
+];
+
+/** Owner and file names by part. */
+const byPart = (files: readonly MirrorFile[]) => {
+  const parts = [...new Set(files.map(({ path }) => path.split("/")[0]!))];
+  return Object.fromEntries(
+    parts.map((part) => {
+      const own = files.filter(({ path }) => path.startsWith(`${part}/`));
+      return [
+        part,
+        {
+          owners: [...new Set(own.map(({ uid, gid }) => `${uid}:${gid}`))],
+          files: own.map(({ path }) => path.slice(part.length + 1)).sort(),
+        },
+      ];
+    }),
+  );
+};
+
+describe.each(STAGES)("stage $stage", ({ stage, nodes }) => {
+  const files = filesOf(topologyOf({ stage }));
+  const rolesSeenBy = (part: string) =>
+    SECRET_ROLES.filter((role) => files.some(({ path, content }) => path.startsWith(`${part}/`) && content.includes(passwordOf(role))));
+
+  test("each part has its own files, owned by the user of its image", () => {
+    expect(byPart(files)).toEqual({
+      "etcd-1": { owners: ["5432:5432"], files: ["ca.crt", "node.crt", "node.key"] },
+      ...Object.fromEntries(nodes.map((node) => [node, { owners: ["5432:5432"], files: NODE_FILES }])),
+      "pooler-1": { owners: ["6432:6432"], files: POOLER_FILES },
+      agent: { owners: ["7432:7432"], files: AGENT_FILES },
+    });
+    expect(new Set(files.map(({ path }) => path)).size).toBe(files.length);
+  });
+
+  test("passwords reach only who needs them", () => {
+    expect(rolesSeenBy("etcd-1")).toEqual([]);
+    for (const node of nodes) expect(rolesSeenBy(node)).toEqual(["ladder_admin", "ladder_replication", "ladder_rewind"]);
+    expect(rolesSeenBy("pooler-1")).toEqual(["ladder_agent"]);
+    expect(rolesSeenBy("agent")).toEqual(["ladder_admin", "ladder_agent", "ladder_monitor", "app", "app_ro"]);
+  });
+
+  test("a private key is in its own part only", () => {
+    for (const part of ["etcd-1", ...nodes, "pooler-1", "agent"]) {
+      const holders = files.filter(({ content }) => content.includes(`key of ${part}\n`)).map(({ path }) => path.split("/")[0]);
+      expect([part, [...new Set(holders)]]).toEqual([part, [part]]);
+    }
+    for (const { path, content } of files.filter((file) => file.path.endsWith("ca.crt")))
+      expect([path, content]).toEqual([path, "authority\n"]);
+  });
+
+  test("what the agent is told to make true holds no password", () => {
+    const told = contentOf(topologyOf({ stage }), "agent/desired.json");
+    for (const role of SECRET_ROLES) expect(told).not.toContain(passwordOf(role));
+    expect(JSON.parse(told)).toMatchObject({
+      stack: "dev",
+      stage,
+      database: "app",
+      users: { write: "app", read: "app_ro" },
+      pooler: { host: "pooler-1", port: 6432 },
+      cluster: { nodes, wanted: nodes },
+      held: [],
+    });
+  });
+});
+
+test("the pooler's own files", () => {
+  const topology = topologyOf({});
+  expect(contentOf(topology, "pooler-1/userlist.txt")).toBe('"ladder_agent" "password-of-ladder_agent"\n');
+  expect(contentOf(topology, "pooler-1/pooler.pem")).toBe("certificate of pooler-1\nkey of pooler-1\n");
+});
+
+test("back at stage 1 the held node keeps its files, and may not lead", () => {
+  const host = { cores: 8, memory: gib(64) };
+  const two = plan(parse({ stage: 2 }), undefined, host);
+  const back = plan(parse({ stage: 1 }), parseLastOutputs(toOutputs(two)), host);
+  expect(byPart(filesOf(back))["main-2"]).toEqual({ owners: ["5432:5432"], files: NODE_FILES });
+  expect(desired(back)).toMatchObject({ stage: 1, cluster: { nodes: ["main-1", "main-2"], wanted: ["main-1"] }, held: ["main-2"] });
+});
