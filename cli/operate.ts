@@ -33,7 +33,8 @@ export async function operate(
     if (signal === "SIGTERM" || !process.stdin.isTTY) stop.abort();
   };
   const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) process.once(signal, end);
+  // Not `once`: with no listener left, another library would end this process at once.
+  for (const signal of signals) process.on(signal, end);
   progress.start();
   try {
     await opened.stack[operation]({

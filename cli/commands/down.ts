@@ -1,3 +1,5 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { checkEngine, engine, ifThere } from "../engine.ts";
 import { Failure } from "../failure.ts";
@@ -5,7 +7,7 @@ import { alone, releaseStaleLock } from "../lock.ts";
 import { operate } from "../operate.ts";
 import { repair } from "../repair.ts";
 import type { Report } from "../report.ts";
-import { openStack } from "../stack.ts";
+import { openStack, STATE } from "../stack.ts";
 import { dataVolumes, type Resource, readState } from "../state.ts";
 
 export interface DownOptions {
@@ -43,6 +45,7 @@ export async function down({ stack: name, deleteData = false, yes = false }: Dow
   if (state.resources.some(({ protect }) => protect)) await state.write((resource) => ({ ...resource, protect: false }));
   await operate(opened, "destroy", { say });
   await opened.stack.workspace.removeStack(name);
+  for (const leftover of [join(STATE, `${name}-ca.crt`), join(STATE, "work", name)]) rmSync(leftover, { recursive: true, force: true });
   result([`stack ${name} and its data are gone`], { stack: name, kept: [], deleted: volumes });
 }
 

@@ -17,12 +17,12 @@ defaults
   timeout connect 3s
   timeout client 24d
   timeout server 24d
-  timeout check 2s
+  timeout check 5s
   option httpchk
   option clitcpka
   option srvtcpka
   http-check expect status 200
-  default-server inter 500ms downinter 250ms fall 1 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
+  default-server inter 500ms fastinter 100ms downinter 250ms fall 2 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
 
 resolvers docker
   parse-resolv-conf
