@@ -22,7 +22,7 @@ afterAll(async () => stack?.destroy());
 
 /** Runs `work` under 20 clients that write at a steady rate, and compares their record with the table. */
 async function underLoad(table: string, work: (mark: (text: string) => void) => Promise<void>): Promise<Verdict> {
-  const load = await startLoad({ writeUrl, readUrl, ledger: join(stack.folder, `${table}.sqlite`), clients: 20, rate: 100, table });
+  const load = await startLoad({ writeUrl, readUrl, ledger: join(stack.folder, `${table}.sqlite`), clients: 20, rate: 50, table });
   try {
     await work((text) => load.mark(text));
   } finally {
