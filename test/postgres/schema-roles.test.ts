@@ -127,9 +127,9 @@ describe("rights", () => {
       { rolname: "app", rolcanlogin: true, rolconfig: null, member: ["ladder_pooled"] },
       { rolname: "app_ro", rolcanlogin: true, rolconfig: ["default_transaction_read_only=on"], member: ["ladder_pooled"] },
       { rolname: "app_rw", rolcanlogin: false, rolconfig: null, member: [] },
-      { rolname: "ladder_monitor", rolcanlogin: true, rolconfig: null, member: ["pg_monitor"] },
+      { rolname: "ladder_monitor", rolcanlogin: true, rolconfig: null, member: ["pg_monitor", "pg_use_reserved_connections"] },
       { rolname: "ladder_pooled", rolcanlogin: false, rolconfig: null, member: [] },
-      { rolname: "ladder_pooler", rolcanlogin: true, rolconfig: null, member: [] },
+      { rolname: "ladder_pooler", rolcanlogin: true, rolconfig: null, member: ["pg_use_reserved_connections"] },
     ]);
   });
 
