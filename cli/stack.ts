@@ -3,8 +3,11 @@ import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { join, resolve } from "node:path";
 import { LocalWorkspace, type Stack, StackNotFoundError } from "@pulumi/pulumi/automation/index.js";
 import { parseDocument, stringify } from "yaml";
+import { failOnLostEngine } from "../offline/lost-engine.ts";
 import { InputError } from "../plan/types.ts";
 import { Failure } from "./failure.ts";
+
+failOnLostEngine();
 
 export const ROOT = join(import.meta.dirname, "..");
 

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { UIDS } from "../../plan/mirror.ts";
 import { NODE_FILES } from "../../plan/render/patroni.ts";
 import type { ConsensusMember, LastOutputs, Node } from "../../plan/topology.ts";
-import type { KiB } from "../../plan/types.ts";
+import { type KiB, kib } from "../../plan/types.ts";
 import { AGENT_FILES } from "./agent.ts";
 import { dockerName, type Gate, gate, type Surroundings, service, task } from "./container.ts";
 
@@ -119,7 +119,7 @@ export class Database extends pulumi.ComponentResource {
  */
 function limitOf(node: Node, last: LastOutputs | undefined): KiB {
   const before = last?.nodes.find(({ name }) => name === node.name)?.machine.memory ?? node.machine.memory;
-  return before > node.machine.memory ? before : node.machine.memory;
+  return kib(Math.max(before, node.machine.memory));
 }
 
 const toMiB = (memory: KiB): number => Math.floor(memory / 1_024);

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 
-const STATE = resolve(process.env["PGLADDER_STATE"] ?? join(import.meta.dirname, "../../.state"));
+const STATE = resolve(process.env.PGLADDER_STATE ?? join(import.meta.dirname, "../../.state"));
 
 /**
  * The rest of a URL that every driver on this machine understands. Without the authority's file node-postgres refuses

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { LocalWorkspace, type PulumiFn, type Stack } from "@pulumi/pulumi/automation/index.js";
-import { waitForEngine } from "../../offline/patience.ts";
+import { failOnLostEngine } from "../../offline/lost-engine.ts";
 
 export interface Plugins {
   readonly kind: "stand-in" | "real";
@@ -32,7 +32,7 @@ export interface Recorded {
 
 const STEPS = new Set(["create", "update", "replace", "delete"]);
 
-waitForEngine();
+failOnLostEngine();
 
 /** A stack of its own, in a folder of its own, on the real engine with the given plugins. */
 export class Bench {
