@@ -3,15 +3,13 @@ import { isDeepStrictEqual } from "node:util";
 import type pg from "pg";
 import type { PatroniDynamic } from "../plan/render/patroni.ts";
 import { ms } from "../plan/types.ts";
-import { type Context, connectPrimary, until, withClient } from "./connections.ts";
+import { type Context, connectPrimary, exclusively, until, withClient } from "./connections.ts";
 import { putBack } from "./haproxy.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { Patroni } from "./patroni.ts";
 import { pausedDatabases, poolerCommand } from "./pooler.ts";
 import { scramMatches, scramVerifier } from "./scram.ts";
-
-/** Key of the advisory lock in database `postgres` that lets one command of the agent change the cluster at a time. */
-export const AGENT_LOCK = 7_215_110;
+import { readsLeave } from "./vacate.ts";
 
 /** The cluster-wide configuration with its own hash in it, so that a node can be asked whether it runs with it. */
 export function withGeneration(dynamic: PatroniDynamic): { generation: string; config: PatroniDynamic } {
@@ -39,6 +37,9 @@ export async function configure(context: Context, platformFolder: string): Promi
   });
   await poolerCommand(context, "RELOAD");
   for (const name of await pausedDatabases(context)) await poolerCommand(context, `RESUME ${name}`);
+  for (const { name } of await patroni.members()) {
+    if (!desired.cluster.nodes.includes(name)) await readsLeave(context, name);
+  }
   for (const node of desired.cluster.nodes) {
     await putBack(context, node);
     await patroni.reload(node).catch((error: Error) => log(`${node} will read its files when it is up: ${error.message}`));
@@ -50,14 +51,6 @@ async function applySettings({ desired, log }: Context, patroni: Patroni): Promi
   if (isDeepStrictEqual(await patroni.config(), config)) return log(`settings ${generation}: in place`);
   await patroni.replaceConfig(config);
   log(`settings ${generation}: given to Patroni`);
-}
-
-/** Holds the agent's lock on the primary while `work` runs. */
-export async function exclusively(context: Context, work: (client: pg.Client) => Promise<void>): Promise<void> {
-  await withClient(connectPrimary(context, "postgres"), async (client) => {
-    await client.query("select pg_advisory_lock($1)", [AGENT_LOCK]);
-    await work(client);
-  });
 }
 
 async function createDatabase(client: pg.Client, database: string, log: (line: string) => void): Promise<void> {

@@ -83,3 +83,14 @@ export async function until<T>(what: string, timeout: number, attempt: () => Pro
   } while (Date.now() < end);
   throw new Error(`${what}: not within ${Math.round(timeout / 1000)} s${last}`);
 }
+
+/** Key of the advisory lock in database `postgres` that lets one command of the agent change the cluster at a time. */
+export const AGENT_LOCK = 7_215_110;
+
+/** Holds the agent's lock on the primary while `work` runs. */
+export async function exclusively(context: Context, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  await withClient(connectPrimary(context, "postgres"), async (client) => {
+    await client.query("select pg_advisory_lock($1)", [AGENT_LOCK]);
+    await work(client);
+  });
+}

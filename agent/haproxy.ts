@@ -32,3 +32,9 @@ export const checkPrimary = (context: Context, node: string) => haproxyCommand(c
 /** Takes a replica out of the reads, and puts it back as soon as it is healthy. */
 export const takeOut = (context: Context, node: string) => haproxyCommand(context, `set server replicas/${node} state maint`);
 export const putBack = (context: Context, node: string) => haproxyCommand(context, `set server replicas/${node} state ready`);
+
+/** Before a planned switchover: three checks would still let the old primary pass for one. */
+export const retirePrimary = (context: Context, node: string) => haproxyCommand(context, `set server write/${node} state maint`);
+/** Afterwards: down until a check finds it leading again. */
+export const readmit = (context: Context, node: string) =>
+  haproxyCommand(context, `set server write/${node} state ready; set server write/${node} health down`);

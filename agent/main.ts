@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { ms } from "../plan/types.ts";
-import { configure, exclusively } from "./configure.ts";
-import { connectPrimary, readContext } from "./connections.ts";
+import { configure } from "./configure.ts";
+import { connectPrimary, exclusively, readContext } from "./connections.ts";
 import { type FileSet, writeFiles } from "./files.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { readStatus, runMover } from "./move/run.ts";

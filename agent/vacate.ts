@@ -1,5 +1,4 @@
-import { exclusively } from "./configure.ts";
-import { type Context, connectPooler, until, withClient } from "./connections.ts";
+import { type Context, connectPooler, exclusively, until, withClient } from "./connections.ts";
 import { takeOut } from "./haproxy.ts";
 import { perform } from "./move/steps.ts";
 import { Patroni } from "./patroni.ts";
@@ -34,7 +33,7 @@ async function handOver(context: Context, patroni: Patroni, node: string): Promi
 }
 
 /** Whoever configures the cluster next puts the node back, or the pooler's watchdog. */
-async function readsLeave(context: Context, node: string): Promise<void> {
+export async function readsLeave(context: Context, node: string): Promise<void> {
   const databases = [`${context.desired.database}_read`];
   await until(`reads to leave ${node}`, PATIENCE_FOR_READS, async () => {
     await paused(context, { databases, patience: 1_000 }, () => takeOut(context, node));

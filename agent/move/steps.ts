@@ -1,5 +1,5 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
-import { checkPrimary, putBack, takeOut, trustPrimary } from "../haproxy.ts";
+import { checkPrimary, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
 import { nodeWritable, paused, poolerCommand, primaryReachable, replicaReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
@@ -35,10 +35,16 @@ async function switchover(context: Context, patroni: Patroni, from: string, to: 
   const { database } = context.desired;
   await checkpoint(context, from);
   await checkpoint(context, to);
-  const stall = await paused(context, { databases: [database, `${database}_read`], patience: PATIENCE }, async () => {
-    await patroni.switchover(from, to);
-    await primaryReachable(context, RETURN_LIMIT);
-  });
+  let stall: number;
+  try {
+    stall = await paused(context, { databases: [database, `${database}_read`], patience: PATIENCE }, async () => {
+      await retirePrimary(context, from);
+      await patroni.switchover(from, to);
+      await primaryReachable(context, RETURN_LIMIT);
+    });
+  } finally {
+    await readmit(context, from);
+  }
   return `${to} leads, writes waited ${Math.round(stall)} ms`;
 }
 

@@ -14,7 +14,7 @@ export class Images extends pulumi.ComponentResource {
   readonly pooler: pulumi.Output<string>;
   readonly agent: pulumi.Output<string>;
 
-  constructor(name: string, { base }: { base: string }, options?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { stack, base }: { stack: string; base: string }, options?: pulumi.ComponentResourceOptions) {
     super("pgladder:docker:Images", name, {}, options);
     const image = (part: string, context: string) =>
       new docker.Image(
@@ -28,14 +28,14 @@ export class Images extends pulumi.ComponentResource {
       ).repoDigest;
     this.node = image("node", join(ROOT, "images/node"));
     this.pooler = image("pooler", join(ROOT, "images/pooler"));
-    this.agent = image("agent", agentContext());
+    this.agent = image("agent", agentContext(stack));
     this.registerOutputs({ node: this.node, pooler: this.pooler, agent: this.agent });
   }
 }
 
 /** The agent's build context: its Dockerfile, one bundle, the platform's SQL and the SQL linter's binary. */
-function agentContext(): string {
-  const context = join(ROOT, "dist/agent");
+function agentContext(stack: string): string {
+  const context = join(ROOT, "dist/agent", stack);
   rmSync(context, { recursive: true, force: true });
   mkdirSync(context, { recursive: true });
   cpSync(join(ROOT, "images/agent"), context, { recursive: true });

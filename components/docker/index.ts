@@ -41,7 +41,7 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
       child,
     );
     const around: Surroundings = { stack, network: network.name, owner };
-    const images = new Images("images", { base: config.images.postgres }, child);
+    const images = new Images("images", { stack, base: config.images.postgres }, child);
     const secrets = new Secrets(
       "secrets",
       {

@@ -22,7 +22,7 @@ defaults
   option clitcpka
   option srvtcpka
   http-check expect status 200
-  default-server inter 500ms fastinter 100ms downinter 250ms fall 2 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
+  default-server inter 500ms fall 3 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
 
 resolvers docker
   parse-resolv-conf
