@@ -34,6 +34,20 @@ const STEPS = new Set(["create", "update", "replace", "delete"]);
 
 failOnLostEngine();
 
+/**
+ * Runs an operation again, at most twice, when the client could not reach the engine that it had just started: in a process that has run
+ * many stacks, a port can come round again for which the gRPC client still remembers a dead peer.
+ */
+async function reaching<Result>(work: () => Promise<Result>, attempts = 3): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    const unreachable = /No connection established|Resource monitor is terminating/.test(String(error));
+    if (!unreachable || attempts === 1) throw error;
+    return await reaching(work, attempts - 1);
+  }
+}
+
 /** A stack of its own, in a folder of its own, on the real engine with the given plugins. */
 export class Bench {
   readonly prefix: string;
@@ -66,14 +80,14 @@ export class Bench {
 
   /** @returns the outputs, secrets in clear. */
   async up(program: PulumiFn): Promise<Record<string, unknown>> {
-    const { outputs } = await this.#stack.up({ program });
+    const { outputs } = await reaching(() => this.#stack.up({ program }));
     return Object.fromEntries(Object.entries(outputs).map(([name, output]) => [name, output.value]));
   }
 
   /** Runs an update that has to fail. @returns everything it printed. */
   async failingUp(program: PulumiFn): Promise<string> {
     try {
-      await this.#stack.up({ program });
+      await reaching(() => this.#stack.up({ program }));
     } catch (error) {
       return String(error);
     }
@@ -84,14 +98,16 @@ export class Bench {
   async plan(program: PulumiFn): Promise<Plan | string> {
     const plan: Plan = {};
     try {
-      await this.#stack.preview({
-        program,
-        onEvent: ({ resourcePreEvent: event }) => {
-          if (event === undefined || !STEPS.has(event.metadata.op) || event.metadata.type.startsWith("pulumi:")) return;
-          const inputs = Object.keys(event.metadata.detailedDiff ?? {}).map((path) => path.replace(/[.[].*/, ""));
-          plan[event.metadata.urn.split("::").pop() ?? ""] = [event.metadata.op, ...[...new Set(inputs)].sort()].join(" ");
-        },
-      });
+      await reaching(() =>
+        this.#stack.preview({
+          program,
+          onEvent: ({ resourcePreEvent: event }) => {
+            if (event === undefined || !STEPS.has(event.metadata.op) || event.metadata.type.startsWith("pulumi:")) return;
+            const inputs = Object.keys(event.metadata.detailedDiff ?? {}).map((path) => path.replace(/[.[].*/, ""));
+            plan[event.metadata.urn.split("::").pop() ?? ""] = [event.metadata.op, ...[...new Set(inputs)].sort()].join(" ");
+          },
+        }),
+      );
       return plan;
     } catch (error) {
       return String(error);

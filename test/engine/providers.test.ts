@@ -194,7 +194,7 @@ describe.each(PLUGINS)("docker provider, $kind", (plugins) => {
 
   test("a half-made container with command and entrypoints given is not replaced by the next update", async () => {
     const program = only({ entrypoints: ["/nonexistent"] });
-    await bench.failingUp(program);
+    expect(await bench.failingUp(program)).toContain("Unable to start container");
     expect(await bench.plan(program)).toEqual({ c: "update networkDatas" });
     await bench.destroy();
   });
