@@ -139,8 +139,6 @@ test("an empty folder is refused where files were applied before", async () => {
   mkdirSync(empty);
   writeFileSync(join(empty, "README"), "no SQL here\n");
   expect(await stack.failingUp({ schema: relative(ROOT, empty) })).toContain("agent-migrate ended with 1");
-    /got "none of the \d+ files applied to this database", want "the folder this database was made from"/,
-  );
 });
 
 test("with the folder back, up works", async () => {
