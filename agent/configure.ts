@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type pg from "pg";
-import type { PatroniDynamic } from "../plan/render/patroni.ts";
+import { type PatroniDynamic, ROLES } from "../plan/render/patroni.ts";
 import { ms } from "../plan/types.ts";
 import { type Context, connectPrimary, exclusively, until, withClient } from "./connections.ts";
 import { putBack } from "./haproxy.ts";
@@ -29,6 +29,7 @@ export async function configure(context: Context, platformFolder: string): Promi
   await applySettings(context, patroni);
   await until("the pooler's way to the primary", 60_000, () => withClient(connectPrimary(context, "postgres"), async () => true));
   await exclusively(context, async (client) => {
+    await completeBootstrap(client);
     await createDatabase(client, desired.database, log);
     const connect = () => connectPrimary(context, desired.database);
     await applyMigrations({ connect, folder: platformFolder, set: "platform", lockTimeout: ms(5_000), log });
@@ -51,6 +52,21 @@ async function applySettings({ desired, log }: Context, patroni: Patroni): Promi
   if (isDeepStrictEqual(await patroni.config(), config)) return log(`settings ${generation}: in place`);
   await patroni.replaceConfig(config);
   log(`settings ${generation}: given to Patroni`);
+}
+
+/** Patroni makes these roles when it bootstraps; a node that was killed in the middle of that goes on without them. */
+async function completeBootstrap(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ role: string }>("select rolname as role from pg_roles");
+  const missing = (role: string) => !rows.some((row) => row.role === role);
+  if (missing(ROLES.replication)) await client.query(`create role ${ROLES.replication} login replication`);
+  if (missing(ROLES.rewind)) await client.query(`create role ${ROLES.rewind} login`);
+  for (const name of [
+    "pg_ls_dir(text, boolean, boolean)",
+    "pg_stat_file(text, boolean)",
+    "pg_read_binary_file(text)",
+    "pg_read_binary_file(text, bigint, bigint, boolean)",
+  ])
+    await client.query(`grant execute on function pg_catalog.${name} to ${ROLES.rewind}`);
 }
 
 async function createDatabase(client: pg.Client, database: string, log: (line: string) => void): Promise<void> {

@@ -89,7 +89,9 @@ export const AGENT_LOCK = 7_215_110;
 
 /** Holds the agent's lock on the primary while `work` runs. */
 export async function exclusively(context: Context, work: (client: pg.Client) => Promise<void>): Promise<void> {
-  await withClient(connectPrimary(context, "postgres"), async (client) => {
+  // The mover may be restarting the primary just now.
+  const connecting = until("a connection to the primary", 120_000, () => connectPrimary(context, "postgres"));
+  await withClient(connecting, async (client) => {
     await client.query("select pg_advisory_lock($1)", [AGENT_LOCK]);
     await work(client);
   });

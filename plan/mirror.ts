@@ -87,9 +87,6 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
       dynamic,
       passwords: { admin: password(ROLES.admin), replication: password(ROLES.replication), rewind: password(ROLES.rewind) },
     });
-  const agentPasswords = Object.fromEntries(
-    Object.entries(passwords).filter(([role]) => role !== ROLES.replication && role !== ROLES.rewind),
-  );
   return [
     ...etcd.flatMap((name) => volume(name, UIDS.node, identity(name, "node"))),
     ...nodes.flatMap(({ name }) => volume(name, UIDS.node, { ...identity(name, "node"), "patroni.yml": patroni(name) })),
@@ -105,7 +102,7 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
     ...volume(topology.agent.name, UIDS.agent, {
       ...identity(topology.agent.name, "agent"),
       "desired.json": JSON.stringify(desired(topology)),
-      "passwords.json": JSON.stringify(agentPasswords),
+      "passwords.json": JSON.stringify(passwords),
     }),
   ];
 }
