@@ -56,9 +56,10 @@ async function main(full: boolean): Promise<number> {
     counts.push(await check("lint", [modules("@biomejs/biome/bin/biome"), "check", "."]));
     counts.push(await check("types", [process.execPath, modules("typescript/bin/tsc"), "--noEmit"]));
     counts.push(await layer("fast", reports, {}));
-    say("\n== node image");
-    const image = await ensureTestImage(say);
-    const environment = { PGLADDER_TEST_IMAGE: image, ...(full ? { PGLADDER_TEST_FULL: "1" } : {}) };
+    say("\n== images");
+    const node = await ensureTestImage("node", say);
+    const cache = await ensureTestImage("cache", say);
+    const environment = { PGLADDER_TEST_IMAGE: node, PGLADDER_TEST_CACHE_IMAGE: cache, ...(full ? { PGLADDER_TEST_FULL: "1" } : {}) };
     for (const name of LAYERS.slice(1)) counts.push(await layer(name, reports, environment));
   } finally {
     rmSync(reports, { recursive: true, force: true });

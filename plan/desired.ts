@@ -1,3 +1,4 @@
+import type { TableConfig } from "./config/tables.ts";
 import type { PatroniDynamic } from "./render/patroni.ts";
 import type { Stage } from "./types.ts";
 
@@ -11,6 +12,10 @@ export interface Desired {
   roleSettings: Readonly<Record<string, Readonly<Record<string, string>>>>;
   pooler: { host: string; port: number };
   cluster: DesiredCluster;
+  /** What the operator declared about tables, by name. */
+  tables: Readonly<Record<string, TableConfig>>;
+  /** The stage partitions the tables that are declared so. */
+  partitions: boolean;
   /** Names of parts that an earlier stage left and `ladder finish` has not released. */
   held: readonly string[];
 }

@@ -63,6 +63,8 @@ export function desired(topology: Topology): Desired {
       wanted: nodes.filter(({ held }) => held === false).map(({ name }) => name),
       dynamic: clusterDynamic(topology),
     },
+    tables: topology.tables,
+    partitions: topology.partitions,
     held: heldParts(topology).map(({ name }) => name),
   };
 }

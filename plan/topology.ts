@@ -1,5 +1,5 @@
 /** The one picture of the system, for all stages and both targets: from the configuration and what the last run left. */
-import type { StackConfig } from "./config.ts";
+import type { StackConfig, TableConfig } from "./config.ts";
 import { keep, type LastOutputs, refuseChanges } from "./held.ts";
 import { type CacheNode, type Cluster, type ClusterKind, type ConsensusMember, type Node, partName, zoneOf } from "./parts.ts";
 import { type Pool, plannedConnections, pools, serverConnections, USERS } from "./pools.ts";
@@ -67,6 +67,10 @@ export interface Topology {
   readonly agent: { readonly name: string; readonly region: string };
   readonly endpoint: Endpoint;
   readonly regionalReads: readonly RegionalReads[];
+  /** What the operator declared about tables, by name. */
+  readonly tables: Readonly<Record<string, TableConfig>>;
+  /** The stage partitions the tables that are declared so. */
+  readonly partitions: boolean;
   /** Input of the tuning functions by node name. */
   readonly tuning: Readonly<Record<string, TuningInput>>;
 }
@@ -138,6 +142,8 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
     agent: { name: "agent", region: config.region },
     endpoint: { host: hostName(config, config.region), port, write, read, session: { database: `${database}_session`, user: USERS.write } },
     regionalReads: regionalPorts(config, last).map(([region, its]) => ({ region, host: hostName(config, region), port: its, read })),
+    tables: config.tables,
+    partitions: profile.partitions,
     tuning: Object.fromEntries(nodes.map((node) => [node.name, tuningInput(node, nodes, clusters, config)])),
   };
 }

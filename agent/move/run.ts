@@ -8,6 +8,7 @@ import { Patroni } from "../patroni.ts";
 import { StillBusy } from "../pooler.ts";
 import { observe } from "./observe.ts";
 import { describeStep, nextStep, type Step } from "./plan.ts";
+import { SIDE_WORK } from "./side.ts";
 import { longestTransaction, perform } from "./steps.ts";
 
 /** What `ladder status` shows; written by the mover after every look at the cluster. */
@@ -56,9 +57,22 @@ async function look(context: Context, memory: Memory): Promise<Status> {
   const seen = await observe(context, patroni, memory);
   memory.pausedFor = seen.pausedFor;
   const step = nextStep(desired.cluster, generation, seen, memory.restarted);
-  const moving = step ? await advance(context, patroni, step, memory) : null;
+  const moving = step ? await advance(context, patroni, step, memory) : await besides(context, memory);
   const base = { stage: desired.stage, held: desired.held, desired: desiredHash(context.files), done: memory.done };
-  return { ...base, phase: step ? "moving" : "settled", moving };
+  return { ...base, phase: moving === null ? "settled" : "moving", moving };
+}
+
+/** What the first unfinished work beside the cluster shows; null when all is done. */
+async function besides(context: Context, memory: Memory): Promise<string | null> {
+  const done = (what: string) => {
+    context.log(what);
+    memory.done = [...memory.done, what].slice(-50);
+  };
+  for (const work of SIDE_WORK) {
+    const moving = await work.advance(context, done);
+    if (moving !== undefined) return moving;
+  }
+  return null;
 }
 
 /** Does the step, alone; answers what to show. */

@@ -43,6 +43,8 @@ const table = object({
   shardBy: column.exactOptional(),
   global: boolean().exactOptional(),
   autovacuum: oneOf(["hot", "warm"]).exactOptional(),
+  tenant: column.exactOptional(),
+  plain: boolean().exactOptional(),
 });
 
 const machine = {

@@ -26,6 +26,10 @@ export interface TableConfig {
   /** A copy on every shard. */
   readonly global: boolean;
   readonly autovacuum: "hot" | "warm" | null;
+  /** Column that names the tenant: rows of other tenants are out of reach. */
+  readonly tenant: string | null;
+  /** A table that was partitioned from a declaration becomes whole again. */
+  readonly plain: boolean;
 }
 
 /** The folder of the example application, and what it declares. Tables that are not named stay whole, beside the shards. */
@@ -58,12 +62,14 @@ export const EXAMPLE_TABLES: Readonly<Record<string, WrittenTable>> = {
 };
 
 /** Fills the defaults of one table's declaration. */
-export function tableConfig({ partition, shardBy, global, autovacuum }: WrittenTable): TableConfig {
+export function tableConfig({ partition, shardBy, global, autovacuum, tenant, plain }: WrittenTable): TableConfig {
   return {
     partition: partition ? partitionConfig(partition) : null,
     shardBy: shardBy ?? null,
     global: global ?? false,
     autovacuum: autovacuum ?? null,
+    tenant: tenant ?? null,
+    plain: plain ?? false,
   };
 }
 
@@ -85,10 +91,12 @@ export function tableProblems({
   partition,
   shardBy,
   global,
+  plain,
 }: WrittenTable): readonly (Omit<Problem, "got" | "path"> & { path: string[] })[] {
   const problems = [];
   if (global && shardBy !== undefined)
     problems.push({ path: ["global"], want: "either global: true (a copy on every shard) or shardBy, not both" });
+  if (plain && partition) problems.push({ path: ["plain"], want: "either plain: true (one whole table) or partition, not both" });
   if (!partition) return problems;
   const { list, hash, every, ahead, keep } = partition;
   if (list && hash !== undefined) problems.push({ path: ["partition", "hash"], want: "either list or hash, not both" });
