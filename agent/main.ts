@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { ms } from "../plan/types.ts";
 import { configure } from "./configure.ts";
-import { connectPrimary, exclusively, readContext } from "./connections.ts";
+import { connectPrimary, exclusively, readContext, withClient } from "./connections.ts";
 import { type FileSet, writeFiles } from "./files.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { readStatus, runMover } from "./move/run.ts";
+import { settleTables } from "./tables/index.ts";
 import { vacate } from "./vacate.ts";
 
 const FILES = "/etc/pgladder";
@@ -35,6 +36,7 @@ const COMMANDS: Record<string, () => Promise<void>> = {
         log,
         linter: LINTER,
       });
+      await withClient(connect(), (client) => settleTables(client, context.desired, log));
     });
   },
   /** Walks the cluster towards what is desired, for ever. */
