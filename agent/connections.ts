@@ -30,9 +30,9 @@ export function connectThrough(context: Context, port: number, database = "postg
 }
 
 /** Connects as the platform's superuser to one node, past the pooler. */
-export function connectNode(context: Context, host: string): Promise<pg.Client> {
+export function connectNode(context: Context, host: string, database = "postgres"): Promise<pg.Client> {
   const ssl = { ca: readFileSync(`${context.files}/ca.crt`) };
-  return connect({ host, port: 5432, user: ROLES.admin, password: context.passwords[ROLES.admin], database: "postgres", ssl });
+  return connect({ host, port: 5432, user: ROLES.admin, password: context.passwords[ROLES.admin], database, ssl });
 }
 
 /** Connects to PgBouncer's admin console. */

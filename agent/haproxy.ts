@@ -3,15 +3,11 @@ import { connect } from "node:tls";
 import { CONTROL_PORT } from "../plan/render/haproxy.ts";
 import type { Context } from "./connections.ts";
 
-/**
- * Runs one command of HAProxy's runtime interface, with the agent's certificate.
- *
- * @throws with HAProxy's words when it did not take the command, which answers nothing when it did.
- */
-export async function haproxyCommand({ desired, files }: Context, command: string): Promise<void> {
+/** Runs one command of HAProxy's runtime interface, with the agent's certificate, and returns its answer. */
+async function ask({ desired, files }: Context, command: string): Promise<string> {
   const { host } = desired.pooler;
   const tls = { ca: readFileSync(`${files}/ca.crt`), cert: readFileSync(`${files}/agent.crt`), key: readFileSync(`${files}/agent.key`) };
-  const answer = await new Promise<string>((resolve, reject) => {
+  return new Promise<string>((resolve, reject) => {
     const socket = connect({ host, port: CONTROL_PORT, servername: host, timeout: 3_000, ...tls });
     let text = "";
     socket.on("secureConnect", () => socket.write(`${command}\n`));
@@ -22,7 +18,40 @@ export async function haproxyCommand({ desired, files }: Context, command: strin
     socket.on("error", reject);
     socket.on("close", () => resolve(text.trim()));
   });
+}
+
+/**
+ * Runs one command of HAProxy's runtime interface that changes something.
+ *
+ * @throws with HAProxy's words when it did not take the command, which answers nothing when it did.
+ */
+export async function haproxyCommand(context: Context, command: string): Promise<void> {
+  const answer = await ask(context, command);
   if (answer !== "") throw new Error(`HAProxy: ${command}: ${answer}`);
+}
+
+/** Replicas that may get reads while they are healthy: those with a weight. */
+export async function readers(context: Context): Promise<string[]> {
+  return parseReaders(await ask(context, "show servers state replicas"));
+}
+
+/** Servers with a weight in HAProxy's answer to `show servers state`: a version, a header that names the columns, a line a server. */
+export function parseReaders(answer: string): string[] {
+  const [, header, ...lines] = answer.split("\n").map((line) => line.trim().split(" "));
+  const column = (name: string) => (header ?? []).indexOf(name) - 1;
+  const [name, weight] = [column("srv_name"), column("srv_uweight")];
+  if (name < 0 || weight < 0) throw new Error(`HAProxy: show servers state: got ${JSON.stringify(answer.slice(0, 200))}, want its columns`);
+  return lines
+    .filter((fields) => Number(fields[weight]) > 0)
+    .map((fields) => fields[name]!)
+    .sort();
+}
+
+/** Gives reads to these replicas and to no others. */
+export async function giveReads(context: Context, nodes: readonly string[]): Promise<void> {
+  const before = await readers(context);
+  for (const node of before.filter((each) => !nodes.includes(each))) await haproxyCommand(context, `set server replicas/${node} weight 0`);
+  for (const node of nodes) await haproxyCommand(context, `set server replicas/${node} weight 1`);
 }
 
 /** Lets the pooler take a node for the primary whatever Patroni says, while a planned restart is under way. */

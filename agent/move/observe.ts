@@ -1,19 +1,16 @@
 import type pg from "pg";
 import { type Context, connectNode, withClient } from "../connections.ts";
+import { readers } from "../haproxy.ts";
 import type { Member, Patroni } from "../patroni.ts";
 import { pausedDatabases } from "../pooler.ts";
 import type { Observed, ObservedNode } from "./plan.ts";
 
 /** Looks at every member of the cluster and at the pooler. */
-export async function observe(
-  context: Context,
-  patroni: Patroni,
-  memory: { readers: readonly string[]; pausedFor: number },
-): Promise<Observed> {
+export async function observe(context: Context, patroni: Patroni, memory: { pausedFor: number }): Promise<Observed> {
   const members = await patroni.members();
   const nodes = await Promise.all(members.map((member) => observeNode(context, member)));
   const paused = await pausedDatabases(context);
-  return { paused, pausedFor: paused.length > 0 ? memory.pausedFor + 1 : 0, nodes, readers: memory.readers };
+  return { paused, pausedFor: paused.length > 0 ? memory.pausedFor + 1 : 0, nodes, readers: await readers(context) };
 }
 
 async function observeNode(context: Context, member: Member): Promise<ObservedNode> {

@@ -10,7 +10,7 @@ export interface Observed {
   /** For how many looks in a row they have been paused. */
   pausedFor: number;
   nodes: readonly ObservedNode[];
-  /** Replicas that the read pool's connections were last spread over. */
+  /** Replicas that may get reads. */
   readers: readonly string[];
 }
 
@@ -63,12 +63,13 @@ export function nextStep(desired: DesiredCluster, generation: string, seen: Obse
   }
   const stale = replicas.find((node) => node.pendingRestart && !restarted.has(node.name));
   if (stale) return { kind: "restart-replica", node: stale.name };
-  if (leader.pendingRestart) return { kind: "restart-primary", node: leader.name };
   const readers = replicas
     .filter((node) => node.healthy)
     .map((node) => node.name)
     .sort();
   if (readers.join() !== [...seen.readers].sort().join()) return { kind: "spread-reads", readers };
+  // Last: while it restarts, the replicas answer reads.
+  if (leader.pendingRestart) return { kind: "restart-primary", node: leader.name };
   return undefined;
 }
 

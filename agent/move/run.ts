@@ -29,7 +29,6 @@ const STALE_AFTER = 60_000;
 
 interface Memory {
   generation: string;
-  readers: readonly string[];
   restarted: Set<string>;
   pausedFor: number;
   done: string[];
@@ -37,7 +36,7 @@ interface Memory {
 
 /** Looks at the cluster for ever and does the next step towards what is desired. Ends at SIGTERM between two steps. */
 export async function runMover(files: string, statusFile: string, stop: AbortSignal, log: (line: string) => void): Promise<void> {
-  const memory: Memory = { generation: "", readers: [], restarted: new Set(), pausedFor: 0, done: [] };
+  const memory: Memory = { generation: "", restarted: new Set(), pausedFor: 0, done: [] };
   while (!stop.aborted) {
     try {
       const context = readContext(files, log);
@@ -83,7 +82,6 @@ async function advance(context: Context, patroni: Patroni, step: Step, memory: M
     const alone = step.kind === "resume" || step.kind === "spread-reads" ? undefined : await lock(context);
     if (alone === null) return `${describeStep(step)}: waits for another command of the agent`;
     const result = await perform(context, patroni, step).finally(() => alone?.end().catch(() => undefined));
-    if (step.kind === "spread-reads") memory.readers = step.readers;
     if (step.kind === "restart-replica") memory.restarted.add(step.node);
     if (step.kind === "restart-primary") memory.restarted.clear();
     context.log(result);

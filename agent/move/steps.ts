@@ -1,5 +1,5 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
-import { checkPrimary, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
+import { checkPrimary, giveReads, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
 import { nodeWritable, paused, poolerCommand, primaryReachable, replicaReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
@@ -19,6 +19,8 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
       for (const name of step.databases) await poolerCommand(context, `RESUME ${name}`);
       return `resumed ${step.databases.join(", ")}`;
     case "spread-reads":
+      await warm(context, step.readers);
+      await giveReads(context, step.readers);
       await poolerCommand(context, `RECONNECT ${database}_read`);
       return step.readers.length > 0 ? `reads go to ${step.readers.join(", ")}` : "reads go to the primary";
     case "restart-replica":
@@ -97,6 +99,11 @@ async function restartPrimary(context: Context, patroni: Patroni, node: string):
 async function readsToReplicas(context: Context): Promise<void> {
   await replicaReachable(context, RETURN_LIMIT);
   await paused(context, { databases: [`${context.desired.database}_read`], patience: PATIENCE }, async () => undefined);
+}
+
+/** The first session in a database builds PostgreSQL's catalogue cache there, which no client should wait for. */
+async function warm(context: Context, nodes: readonly string[]): Promise<void> {
+  for (const node of nodes) await withClient(connectNode(context, node, context.desired.database), (client) => client.query("select"));
 }
 
 async function startTime(context: Context, node: string): Promise<string | undefined> {

@@ -15,10 +15,12 @@ export interface HaproxyInput {
  * haproxy.cfg of a pooler: finds the primary and the healthy replicas by asking Patroni on every node.
  * A check must connect within `inter`, so a busy node may miss one: only three in a row count, else its sessions would be
  * cut off for nothing (seen at a load of 20 on 2 cores).
- * It names all hosts that may ever come, because a reload would leave old sessions without health checks.
+ * It names all hosts that may ever come, because a reload would leave old sessions without health checks. HAProxy 3.0 takes a
+ * server for healthy from the moment its name resolves until its first check fails: so replicas get no reads (weight 0) until the
+ * agent gives them a weight, and a connection that does not come about is tried on another server.
  */
 export function renderHaproxy({ hosts, maxLagMiB, maxConnections }: HaproxyInput): string {
-  const servers = hosts.map((host) => `  server ${host} ${host}:5432 check port 8008`).join("\n");
+  const servers = (more = "") => hosts.map((host) => `  server ${host} ${host}:5432 check port 8008${more}`).join("\n");
   return `global
   maxconn ${maxConnections}
   log stdout format raw local0 warning
@@ -29,7 +31,9 @@ export function renderHaproxy({ hosts, maxLagMiB, maxConnections }: HaproxyInput
 defaults
   mode tcp
   log global
-  timeout connect 3s
+  timeout connect 1s
+  retries 3
+  option redispatch 1
   timeout client 24d
   timeout server 24d
   timeout check 5s
@@ -54,7 +58,7 @@ listen control
 listen write
   bind :${WRITE_PORT}
   http-check send meth OPTIONS uri /primary
-${servers}
+${servers()}
 
 frontend read
   bind :${READ_PORT}
@@ -65,10 +69,10 @@ frontend read
 backend replicas
   balance leastconn
   http-check send meth OPTIONS uri /replica?lag=${maxLagMiB}MB
-${servers}
+${servers(" weight 0")}
 
 backend primary_for_reads
   http-check send meth OPTIONS uri /primary
-${servers}
+${servers()}
 `;
 }

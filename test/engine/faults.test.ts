@@ -138,7 +138,9 @@ test("an empty folder is refused where files were applied before", async () => {
   const empty = join(stack.folder, "empty");
   mkdirSync(empty);
   writeFileSync(join(empty, "README"), "no SQL here\n");
-  expect(await stack.failingUp({ schema: relative(ROOT, empty) })).toContain("agent-migrate ended with 1");
+  expect(await stack.failingUp({ schema: relative(ROOT, empty) })).toContain(
+    'got "none of the 3 files applied to this database", want "the folder this database was made from"',
+  );
 });
 
 test("with the folder back, up works", async () => {

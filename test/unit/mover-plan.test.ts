@@ -141,6 +141,18 @@ const CASES: readonly Case[] = [
     step: { kind: "restart-primary", node: "main-1" },
   },
   {
+    name: "a restart of the primary: only when the replicas have the reads",
+    desired: TWO,
+    seen: seen([leader("main-1", { pendingRestart: true }), standby("main-2")]),
+    step: { kind: "spread-reads", readers: ["main-2"] },
+  },
+  {
+    name: "a replica that came to lead gives its reads to the other",
+    desired: TWO,
+    seen: seen([standby("main-1"), leader("main-2")], { readers: ["main-2"] }),
+    step: { kind: "spread-reads", readers: ["main-1"] },
+  },
+  {
     name: "a limit that a replica may lower only after the primary: no second restart of the replica",
     desired: TWO,
     seen: seen([leader("main-1", { pendingRestart: true }), standby("main-2", { pendingRestart: true })], { readers: ["main-2"] }),

@@ -14,7 +14,9 @@ const CONFIG = `global
 defaults
   mode tcp
   log global
-  timeout connect 3s
+  timeout connect 1s
+  retries 3
+  option redispatch 1
   timeout client 24d
   timeout server 24d
   timeout check 5s
@@ -51,8 +53,8 @@ frontend read
 backend replicas
   balance leastconn
   http-check send meth OPTIONS uri /replica?lag=16MB
-  server a-1 a-1:5432 check port 8008
-  server a-2 a-2:5432 check port 8008
+  server a-1 a-1:5432 check port 8008 weight 0
+  server a-2 a-2:5432 check port 8008 weight 0
 
 backend primary_for_reads
   http-check send meth OPTIONS uri /primary
