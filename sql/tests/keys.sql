@@ -21,7 +21,8 @@ begin
   end loop;
 
   assert not exists (select from pg_index i join pg_class c on c.oid = i.indrelid
-    where c.relnamespace = 'public'::regnamespace and i.indisunique and not i.indisprimary), 'a unique index beside a primary key';
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and i.indisunique and not i.indisprimary),
+    'a unique index beside a primary key';
   assert not exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid
     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and (a.attidentity <> '' or a.attgenerated <> '')),
     'an identity or generated column';

@@ -56,7 +56,8 @@ test("tables, each with its primary key, all owned by app", async () => {
 
 test("indexes beside the primary keys", async () => {
   const { rows } = await client.query<{ line: string }>(
-    `select concat(c.relname, ' on ', regexp_replace(pg_get_indexdef(c.oid), '^CREATE INDEX \\S+ ON public\\.(\\S+) USING', '\\1')) as line
+    `select concat(c.relname, case when i.indisunique then ' unique' end, ' on ',
+       regexp_replace(pg_get_indexdef(c.oid), '^CREATE (UNIQUE )?INDEX \\S+ ON public\\.(\\S+) USING', '\\2')) as line
      from pg_class c join pg_index i on i.indexrelid = c.oid
      where c.relnamespace = 'public'::regnamespace and not i.indisprimary order by c.relname`,
   );
@@ -88,6 +89,7 @@ test("indexes beside the primary keys", async () => {
       "idx_messages_conversation on messages btree (conversation_id, inserted_at DESC)",
       "idx_messages_created_at on messages brin (inserted_at)",
       "idx_messages_created_brin on message_history brin (created_at)",
+      "idx_messages_daily unique on messages_daily btree (day, message_type)",
       "idx_messages_sender on messages btree (user_id, inserted_at DESC)",
       "idx_messages_session on message_history btree (session_id, message_index)",
       "idx_messages_unread on messages btree (conversation_id) WHERE (read_at IS NULL)",
@@ -102,8 +104,11 @@ test("indexes beside the primary keys", async () => {
       "idx_status_updates_user on status_updates btree (user_id, created_at DESC)",
       "idx_tasks_status on auto_tasks btree (status, priority) WHERE (status < 5)",
       "idx_transactions_hash on transactions btree (hash)",
+      "idx_tvl_daily unique on tvl_daily btree (protocol_id, day)",
       "idx_tvl_protocol_timestamp on tvl_data btree (protocol_id, "timestamp" DESC)",
       "idx_user_handles_user on user_handles btree (user_id)",
+      "idx_user_posts unique on user_posts btree (user_id)",
+      "idx_user_posts_active on user_posts btree (((updates + posts)) DESC)",
       "idx_users_email on users btree (email)",
       "idx_users_email_active on users btree (email) WHERE is_active",
       "idx_users_username on users btree (username)",
