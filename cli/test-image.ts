@@ -8,7 +8,7 @@ import { Failure } from "./failure.ts";
 const BASE = "debian:trixie-slim";
 
 /** Images that tests run alone. */
-export type TestImage = "node" | "cache";
+export type TestImage = "node" | "pooler" | "cache";
 
 const contextOf = (image: TestImage) => join(import.meta.dirname, "../images", image);
 

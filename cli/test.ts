@@ -57,9 +57,12 @@ async function main(full: boolean): Promise<number> {
     counts.push(await check("types", [process.execPath, modules("typescript/bin/tsc"), "--noEmit"]));
     counts.push(await layer("fast", reports, {}));
     say("\n== images");
-    const node = await ensureTestImage("node", say);
-    const cache = await ensureTestImage("cache", say);
-    const environment = { PGLADDER_TEST_IMAGE: node, PGLADDER_TEST_CACHE_IMAGE: cache, ...(full ? { PGLADDER_TEST_FULL: "1" } : {}) };
+    const environment = {
+      PGLADDER_TEST_IMAGE: await ensureTestImage("node", say),
+      PGLADDER_TEST_POOLER_IMAGE: await ensureTestImage("pooler", say),
+      PGLADDER_TEST_CACHE_IMAGE: await ensureTestImage("cache", say),
+      ...(full ? { PGLADDER_TEST_FULL: "1" } : {}),
+    };
     for (const name of LAYERS.slice(1)) counts.push(await layer(name, reports, environment));
   } finally {
     rmSync(reports, { recursive: true, force: true });

@@ -9,23 +9,15 @@
  * (WAL with synchronous NORMAL syncs at checkpoints only); the file stays consistent, rows it forgot then show up as phantoms.
  */
 import { existsSync } from "node:fs";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
+import { STORE_BATCH, STORE_FLUSH_MS, Store } from "../client/store.ts";
 import { InputError } from "../plan/types.ts";
 import type { Attempt, Mark, ReadResult, Result, RunEnd, RunPlan } from "./model.ts";
 
 /** Records a transaction carries at most. */
-export const BATCH = 500;
+export const BATCH = STORE_BATCH;
 /** The longest that a result waits before it is durable, ms. */
-export const FLUSH_MS = 50;
-
-const PRAGMAS = `
-  pragma journal_mode = wal;
-  pragma synchronous = normal;
-  pragma mmap_size = 268435456;
-  pragma cache_size = -10240;
-  pragma temp_store = memory;
-  pragma busy_timeout = 5000;
-`;
+export const FLUSH_MS = STORE_FLUSH_MS;
 
 const TABLES = `
   create table run (name text primary key, value text not null) without rowid;
@@ -51,25 +43,17 @@ const TABLES = `
   create table mark (at real not null, text text not null);
 `;
 
-interface Job {
-  run: () => void;
-  resolve?: () => void;
-  reject?: (error: unknown) => void;
-}
-
 export class Ledger {
   readonly path: string;
-  readonly db: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
-  #queue: Job[] = [];
-  #soon: NodeJS.Immediate | undefined;
-  #later: NodeJS.Timeout | undefined;
-  #failure: unknown;
+  readonly #store: Store;
 
   private constructor(path: string) {
     this.path = path;
-    this.db = new DatabaseSync(path);
-    this.db.exec(PRAGMAS);
+    this.#store = new Store(path);
+  }
+
+  get db(): DatabaseSync {
+    return this.#store.db;
   }
 
   /**
@@ -95,20 +79,16 @@ export class Ledger {
 
   /** Resolves when the attempt is durable: only then may its first statement be sent. */
   attempt(attempt: Attempt): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const run = () => {
-        this.#statement("insert into write (id, client, intended) values (?, ?, ?)").run(attempt.write, attempt.client, attempt.intended);
-        for (const [position, { kind, key }] of attempt.operations.entries())
-          this.#statement("insert into operation (write, position, kind, key) values (?, ?, ?, ?)").run(attempt.write, position, kind, key);
-      };
-      this.#queue.push({ run, resolve, reject });
-      this.#soon ??= setImmediate(() => this.flush());
+    return this.#store.durable(() => {
+      this.#statement("insert into write (id, client, intended) values (?, ?, ?)").run(attempt.write, attempt.client, attempt.intended);
+      for (const [position, { kind, key }] of attempt.operations.entries())
+        this.#statement("insert into operation (write, position, kind, key) values (?, ?, ?, ?)").run(attempt.write, position, kind, key);
     });
   }
 
   /** Records the answer to a write; durable within FLUSH_MS. */
   result({ write, outcome, done, error, answers = [] }: Result): void {
-    this.#record(() => {
+    this.#store.soon(() => {
       this.#statement("update write set outcome = ?, done = ?, error = ? where id = ?").run(outcome, done, error ?? null, write);
       for (const [position, { rows, id }] of answers.entries())
         this.#statement("update operation set rows = ?, id = ? where write = ? and position = ?").run(rows, id ?? null, write, position);
@@ -116,25 +96,25 @@ export class Ledger {
   }
 
   read({ intended, done, outcome, behind, error }: ReadResult): void {
-    this.#record(() => {
+    this.#store.soon(() => {
       this.#statement("insert into read values (?, ?, ?, ?, ?)").run(intended, done, outcome, behind ?? null, error ?? null);
     });
   }
 
   reconnect(at: number, side: "write" | "read"): void {
-    this.#record(() => {
+    this.#store.soon(() => {
       this.#statement("insert into reconnect values (?, ?)").run(at, side);
     });
   }
 
   mark({ at, text }: Mark): void {
-    this.#record(() => {
+    this.#store.soon(() => {
       this.#statement("insert into mark values (?, ?)").run(at, text);
     });
   }
 
   finish(end: RunEnd): void {
-    this.#record(() => {
+    this.#store.soon(() => {
       this.#statement("insert into run values ('end', ?)").run(JSON.stringify(end));
     });
     this.flush();
@@ -145,53 +125,20 @@ export class Ledger {
    * When SQLite fails (a full disk, say), `failure` holds its error and every attempt is rejected with it, so the load stops writing.
    */
   flush(): void {
-    clearImmediate(this.#soon);
-    clearTimeout(this.#later);
-    this.#soon = this.#later = undefined;
-    while (this.#queue.length > 0 && this.#failure === undefined) this.#commit(this.#queue.splice(0, BATCH));
-    if (this.#failure === undefined) return;
-    const waiting = this.#queue;
-    this.#queue = [];
-    for (const job of waiting) job.reject?.(this.#failure);
+    this.#store.flush();
   }
 
   /** The error that stopped the ledger, if one did. */
   get failure(): unknown {
-    return this.#failure;
+    return this.#store.failure;
   }
 
   /** @throws the error that made the record incomplete, if one did. */
   close(): void {
-    this.flush();
-    if (this.#failure === undefined) this.db.exec("pragma optimize");
-    this.db.close();
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#store.close();
   }
 
-  #record(run: () => void): void {
-    this.#queue.push({ run });
-    this.#later ??= setTimeout(() => this.flush(), FLUSH_MS);
-  }
-
-  #commit(batch: readonly Job[]): void {
-    try {
-      this.db.exec("begin immediate");
-      for (const job of batch) job.run();
-      this.db.exec("commit");
-    } catch (error) {
-      this.#failure = error;
-      if (this.db.isTransaction) this.db.exec("rollback");
-      for (const job of batch) job.reject?.(error);
-      return;
-    }
-    for (const job of batch) job.resolve?.();
-  }
-
-  #statement(sql: string): StatementSync {
-    const known = this.#statements.get(sql);
-    if (known) return known;
-    const made = this.db.prepare(sql);
-    this.#statements.set(sql, made);
-    return made;
+  #statement(sql: string) {
+    return this.#store.statement(sql);
   }
 }
