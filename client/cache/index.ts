@@ -1,10 +1,11 @@
 /**
  * The cache of the client library: values in the process, values in Valkey, both in step with the database. See docs/guide/cache.md.
  *
- * settings, ttl, codec: what the user says · cache, space: what the user calls · reader, local: how a value is found, the in-process level · guard: write-through ·
- * behind, queue-options, journal, queues: write-behind · store, scripts: what the cache server does · link: connections · changes: messages between processes ·
- * owed: invalidations still to be confirmed · limit, figures
+ * settings, ttl, codec: what the user says · cache, space: what the user calls · reader, local, batch: how a value is found · guard: write-through ·
+ * behind, queue-options, journal, queues: write-behind · store, scripts: what the cache server does · link: connections ·
+ * changes: messages between processes · owed: invalidations still to be confirmed · limit, figures
  */
+export type { LoadMany } from "./batch.ts";
 export { QueueFullError, WriteBehind } from "./behind.ts";
 export { Cache, openCache, type SpaceOptions } from "./cache.ts";
 export { type Codec, json } from "./codec.ts";

@@ -1,5 +1,5 @@
 /** A name space of the cache: one kind of value, with its own durations, version and in-process level. */
-import DataLoader from "dataloader";
+import { BATCH, Batch, type LoadMany } from "./batch.ts";
 import { WriteBehind } from "./behind.ts";
 import { type Codec, fromBytes, toBytes } from "./codec.ts";
 import { type Guarded, guard } from "./guard.ts";
@@ -15,9 +15,6 @@ export interface Warmed {
   /** Keys that the cache had already, or whose load was not stored because they were changed or the cache is down. */
   left: number;
 }
-
-/** Keys of one query in getMany and warm. */
-const BATCH = 500;
 
 export class Space<V> {
   readonly name: string;
@@ -49,29 +46,24 @@ export class Space<V> {
   }
 
   /** Many keys at once: what is missing is loaded together, at most 500 keys a call. Keys that the loader leaves out are null. */
-  async getMany(keys: readonly string[], loadMany: (keys: string[]) => Promise<ReadonlyMap<string, V>>): Promise<Map<string, V>> {
-    const batch = this.#batched(loadMany);
-    const values = await Promise.all(keys.map((key) => this.#reader.value(key, () => batch.load(key), { batched: true })));
+  async getMany(keys: readonly string[], loadMany: LoadMany<V>): Promise<Map<string, V>> {
+    const batch = new Batch(keys.length, this.#bounded(loadMany));
+    const values = await Promise.all(keys.map((key) => batch.one(key, (load) => this.#reader.value(key, load, { batched: true }))));
     return new Map(keys.map((key, i) => [key, values[i] as V]));
   }
 
-  #batched(loadMany: (keys: string[]) => Promise<ReadonlyMap<string, V>>): DataLoader<string, V> {
-    const load = async (keys: readonly string[]) => {
-      const found = await this.#shared.limit.run(() => loadMany([...keys]));
-      return keys.map((key) => found.get(key) ?? (null as V));
-    };
-    return new DataLoader<string, V>(load, { maxBatchSize: BATCH, batchScheduleFn: (run) => setTimeout(run, 2) });
+  #bounded(loadMany: LoadMany<V>): LoadMany<V> {
+    return (keys) => this.#shared.limit.run(() => loadMany(keys));
   }
 
   /** Loads what the cache does not have yet, before readers ask for it: at a start, or from a job. */
-  async warm(keys: readonly string[], loadMany: (keys: string[]) => Promise<ReadonlyMap<string, V>>): Promise<Warmed> {
+  async warm(keys: readonly string[], loadMany: LoadMany<V>): Promise<Warmed> {
     let filled = 0;
     for (let start = 0; start < keys.length; start += BATCH) {
-      const batch = this.#batched(loadMany);
-      const one = async (key: string) => {
-        if (await this.#reader.fillAbsent(key, () => batch.load(key))) filled++;
-      };
-      await Promise.all(keys.slice(start, start + BATCH).map(one));
+      const some = keys.slice(start, start + BATCH);
+      const batch = new Batch(some.length, this.#bounded(loadMany));
+      const filling = some.map((key) => batch.one(key, (load) => this.#reader.fillAbsent(key, load)));
+      filled += (await Promise.all(filling)).filter(Boolean).length;
     }
     return { filled, left: keys.length - filled };
   }
