@@ -55,7 +55,7 @@ async function applySettings({ desired, log }: Context, patroni: Patroni): Promi
 }
 
 /** Patroni makes these roles when it bootstraps; a node that was killed in the middle of that goes on without them. */
-async function completeBootstrap(client: pg.Client): Promise<void> {
+export async function completeBootstrap(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ role: string }>("select rolname as role from pg_roles");
   const missing = (role: string) => !rows.some((row) => row.role === role);
   if (missing(ROLES.replication)) await client.query(`create role ${ROLES.replication} login replication`);

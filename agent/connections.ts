@@ -4,6 +4,7 @@ import type { Desired, Passwords } from "../plan/desired.ts";
 import { WRITE_PORT } from "../plan/render/haproxy.ts";
 import { ROLES } from "../plan/render/patroni.ts";
 import { POOLER_ADMIN } from "../plan/render/pgbouncer.ts";
+import { UNAUDITED } from "./audit.ts";
 
 /** Everything that one run of the agent knows: read once from the files that the program put into its volume. */
 export interface Context {
@@ -26,14 +27,16 @@ export const connectPrimary = (context: Context, database: string): Promise<pg.C
 export function connectThrough(context: Context, port: number, database = "postgres"): Promise<pg.Client> {
   // HAProxy passes TLS through, so the certificate is a node's and its name cannot be known beforehand.
   const ssl = { ca: readFileSync(`${context.files}/ca.crt`), checkServerIdentity: () => undefined };
-  return connect({ host: context.desired.pooler.host, port, user: ROLES.admin, password: context.passwords[ROLES.admin], database, ssl });
+  return connect({ host: context.desired.pooler.host, port, ...admin(context), database, ssl });
 }
 
 /** Connects as the platform's superuser to one node, past the pooler. */
 export function connectNode(context: Context, host: string, database = "postgres"): Promise<pg.Client> {
   const ssl = { ca: readFileSync(`${context.files}/ca.crt`) };
-  return connect({ host, port: 5432, user: ROLES.admin, password: context.passwords[ROLES.admin], database, ssl });
+  return connect({ host, port: 5432, ...admin(context), database, ssl });
 }
+
+const admin = ({ passwords }: Context) => ({ user: ROLES.admin, password: passwords[ROLES.admin], options: UNAUDITED });
 
 /** Connects to PgBouncer's admin console. */
 export function connectPooler(context: Context): Promise<pg.Client> {

@@ -3,9 +3,9 @@ import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { join, resolve } from "node:path";
 import { LocalWorkspace, type Stack, StackNotFoundError } from "@pulumi/pulumi/automation/index.js";
 import { parseDocument, stringify } from "yaml";
-import { failOnLostEngine } from "../offline/lost-engine.ts";
 import { InputError } from "../plan/types.ts";
 import { Failure } from "./failure.ts";
+import { failOnLostEngine } from "./lost-engine.ts";
 
 failOnLostEngine();
 

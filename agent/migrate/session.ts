@@ -9,7 +9,8 @@ const POLL: Ms = 250 as Ms;
 
 /**
  * Settings every file starts with, whatever an earlier one has set. The server looks whether the client is still there, so that a run
- * that was killed in the middle of a long statement gives up its locks.
+ * that was killed in the middle of a long statement gives up its locks. A statement that policies would keep from some of the rows fails,
+ * instead of leaving them out.
  */
 export async function freshSettings(client: Client, lockTimeout: Ms): Promise<void> {
   await client.query(`
@@ -20,6 +21,7 @@ export async function freshSettings(client: Client, lockTimeout: Ms): Promise<vo
     set idle_session_timeout = 0;
     set client_connection_check_interval = 1000;
     set client_min_messages = warning;
+    set row_security = off;
     set search_path = public;
     select set_config('transaction_timeout', '0', false) where current_setting('server_version_num')::int >= 170000`);
 }

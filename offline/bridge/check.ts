@@ -60,6 +60,10 @@ function checkValue(rule: Rule, value: Value, path: string, fill: boolean, failu
       if (typeof value === "string" && /^-?\d+$/.test(value)) checked = Number(value);
       else if (typeof value !== "number" || !Number.isInteger(value)) return wrong(value);
       break;
+    case "number":
+      if (typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value))) checked = Number(value);
+      else if (typeof value !== "number") return wrong(value);
+      break;
     case "boolean":
       if (value === "true" || value === "false") checked = value === "true";
       else if (typeof value !== "boolean") return wrong(value);

@@ -11,7 +11,8 @@ export interface Session {
 
 /** One resource type, in the engine's terms (Check, Diff, Create, Read, Update, Delete of Pulumi's provider protocol). */
 export interface Handler {
-  readonly deleteBeforeReplace?: boolean;
+  /** Whether a replacement deletes first; some decide it by the change. */
+  readonly deleteBeforeReplace?: boolean | ((request: { state: Props; inputs: Props }) => boolean);
   check(
     request: { urn: string; olds: Props; news: Props; seed: Uint8Array },
     session: Session,
@@ -28,6 +29,8 @@ export interface Provider {
   readonly name: string;
   readonly version: string;
   readonly handlers: { readonly [type: string]: Handler };
+  /** What the provider can be asked without making anything, by function token. */
+  readonly functions?: { readonly [token: string]: (args: Props) => Promise<Props> };
   /** Takes the provider's own configuration, keys without the package prefix. */
   configure?(config: Readonly<Record<string, string>>): Promise<void>;
 }

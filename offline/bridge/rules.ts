@@ -21,7 +21,7 @@ export interface Traits {
 }
 
 export interface Rule extends Traits {
-  readonly type: "string" | "integer" | "boolean" | "map" | "list" | "set" | "object";
+  readonly type: "string" | "integer" | "number" | "boolean" | "map" | "list" | "set" | "object" | "any";
   readonly items?: Rule;
   readonly fields?: Rules;
 }

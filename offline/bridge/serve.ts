@@ -56,7 +56,7 @@ function unary<In, Out>(work: (request: In) => Promise<Out>): grpc.handleUnaryCa
   };
 }
 
-function diffAnswer(changes: readonly Change[], handler: Handler): InstanceType<typeof proto.DiffResponse> {
+function diffAnswer(changes: readonly Change[], deleteFirst: boolean): InstanceType<typeof proto.DiffResponse> {
   const answer = new proto.DiffResponse();
   const { DIFF_NONE, DIFF_SOME } = proto.DiffResponse.DiffChanges;
   answer.setChanges(changes.length === 0 ? DIFF_NONE : DIFF_SOME);
@@ -68,7 +68,7 @@ function diffAnswer(changes: readonly Change[], handler: Handler): InstanceType<
   }
   answer.setDiffsList(changes.map((change) => change.property));
   answer.setReplacesList(changes.filter((change) => change.replaces).map((change) => change.property));
-  answer.setDeletebeforereplace(handler.deleteBeforeReplace === true);
+  answer.setDeletebeforereplace(deleteFirst);
   return answer;
 }
 
@@ -157,7 +157,10 @@ export async function serve(provider: Provider): Promise<void> {
     }),
     diff: unary(async (request: InstanceType<typeof proto.DiffRequest>) => {
       const [handler] = find(request.getUrn());
-      return diffAnswer(await handler.diff({ state: props(request.getOlds()), inputs: props(request.getNews()) }), handler);
+      const asked = { state: props(request.getOlds()), inputs: props(request.getNews()) };
+      const { deleteBeforeReplace } = handler;
+      const deleteFirst = typeof deleteBeforeReplace === "function" ? deleteBeforeReplace(asked) : deleteBeforeReplace === true;
+      return diffAnswer(await handler.diff(asked), deleteFirst);
     }),
     create: unary(async (request: InstanceType<typeof proto.CreateRequest>) => {
       const [handler, session] = find(request.getUrn());
@@ -189,6 +192,14 @@ export async function serve(provider: Provider): Promise<void> {
       const [handler, session] = find(request.getUrn());
       await handler.delete({ id: request.getId(), state: props(request.getProperties()) }, session);
       return new empty.Empty();
+    }),
+    invoke: unary(async (request: InstanceType<typeof proto.InvokeRequest>) => {
+      const answer = new proto.InvokeResponse();
+      const token = request.getTok();
+      const work = provider.functions?.[token];
+      if (work === undefined) throw new Error(`${token}: the stand-in ${provider.name} provider does not have this function`);
+      answer.setReturn(pack(await work(props(request.getArgs()))));
+      return answer;
     }),
     cancel: unary(async () => {
       stop.abort(new Error("interrupted"));

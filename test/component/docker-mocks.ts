@@ -1,9 +1,10 @@
 /** Runs the program under Pulumi's mocks and records what it asks for: every resource with its arguments, parent and protection. */
 import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { vi } from "vitest";
+import { afterAll, vi } from "vitest";
 import type { LastOutputs } from "../../plan/topology.ts";
 import { gib } from "../../plan/types.ts";
 import { type Given, parse } from "../support/config.ts";
@@ -25,6 +26,7 @@ vi.mock("node:fs", async (original) => {
 /** The folder that the program takes for the state folder. */
 export const STATE = mkdtempSync(join(tmpdir(), "pgladder-mocks-"));
 process.env.PGLADDER_STATE = STATE;
+afterAll(() => rm(STATE, { recursive: true, force: true }));
 
 export interface Made {
   type: string;

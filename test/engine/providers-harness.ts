@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { LocalWorkspace, type PulumiFn, type Stack } from "@pulumi/pulumi/automation/index.js";
-import { failOnLostEngine } from "../../offline/lost-engine.ts";
+import { failOnLostEngine } from "../../cli/lost-engine.ts";
 
 export interface Plugins {
   readonly kind: "stand-in" | "real";
@@ -38,7 +38,7 @@ failOnLostEngine();
  * Runs an operation again, at most twice, when the client could not reach the engine that it had just started: in a process that has run
  * many stacks, a port can come round again for which the gRPC client still remembers a dead peer.
  */
-async function reaching<Result>(work: () => Promise<Result>, attempts = 3): Promise<Result> {
+export async function reaching<Result>(work: () => Promise<Result>, attempts = 3): Promise<Result> {
   try {
     return await work();
   } catch (error) {

@@ -11,6 +11,7 @@ describe("defaults", () => {
       stack: "dev",
       stage: 1,
       target: "docker",
+      writtenPools: [],
       schema: "sql/app",
       database: "app",
       port: 6432,
@@ -46,6 +47,8 @@ describe("defaults", () => {
       shardBy: "user_id",
       global: false,
       autovacuum: "hot",
+      tenant: null,
+      plain: false,
     });
   });
 
@@ -76,8 +79,8 @@ describe("values", () => {
       tables: {
         "audit.events": { partition: { by: "at", every: "week", ahead: 5, keep: "1 year" }, autovacuum: "hot" },
         orders: { partition: { by: "country", list: { eu: ["de", "fr"], other: [1] } }, shardBy: "customer_id" },
-        carts: { partition: { by: "id", hash: 8 } },
-        plans: { global: true },
+        carts: { partition: { by: "id", hash: 8 }, tenant: "shop_id" },
+        plans: { global: true, plain: true },
       },
     });
     expect(config.profile.primary).toEqual({ cores: 3, memory: kib(1_572_864), storage: 300, disk: "nvme", class: "db.r7g.2xlarge" });
@@ -95,7 +98,7 @@ describe("values", () => {
     expect(config.alerts.replicationLag).toEqual({ warning: 64, critical: 102_400 });
     expect(config.alerts.p99).toEqual({ warning: 500, critical: 5_000 });
     expect(config.alerts.receivers).toEqual(["ops@example.com", "https://example.com/hook"]);
-    const plain = { partition: null, shardBy: null, global: false, autovacuum: null };
+    const plain = { partition: null, shardBy: null, global: false, autovacuum: null, tenant: null, plain: false };
     expect(config.tables).toEqual({
       "audit.events": { ...plain, partition: { kind: "range", by: "at", every: "week", ahead: 5, keep: "1 year" }, autovacuum: "hot" },
       orders: {
@@ -103,9 +106,19 @@ describe("values", () => {
         partition: { kind: "list", by: "country", partitions: { eu: ["de", "fr"], other: ["1"] } },
         shardBy: "customer_id",
       },
-      carts: { ...plain, partition: { kind: "hash", by: "id", modulus: 8 } },
-      plans: { ...plain, global: true },
+      carts: { ...plain, partition: { kind: "hash", by: "id", modulus: 8 }, tenant: "shop_id" },
+      plans: { ...plain, global: true, plain: true },
     });
+  });
+
+  it("remembers which pool sizes were written, whatever their value", () => {
+    const written = (given: Given) => parse(given).writtenPools;
+    expect(written({ pooler: { defaultPoolSize: 25, processes: 1 } })).toEqual(["defaultPoolSize"]);
+    expect(written({ stage: 4, pooler: { sessionPoolSize: 4, minPoolSize: 2 }, shards: { poolSize: 25, count: 2 } })).toEqual([
+      "minPoolSize",
+      "sessionPoolSize",
+      "shardPoolSize",
+    ]);
   });
 
   it("takes cores and memory from the class on aws, in the engine's spelling", () => {
