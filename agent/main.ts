@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
 import { ms } from "../plan/types.ts";
+import { cacheKeeper } from "./cache/keeper.ts";
 import { configure } from "./configure.ts";
 import { connectPrimary, exclusively, readContext, withClient } from "./connections.ts";
 import { type FileSet, writeFiles } from "./files.ts";
+import { maintain } from "./maintenance/settle.ts";
+import { readView } from "./maintenance/view.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { readStatus, runMover } from "./move/run.ts";
 import { settleTables } from "./tables/index.ts";
@@ -43,10 +46,22 @@ const COMMANDS: Record<string, () => Promise<void>> = {
   move: async () => {
     const stop = new AbortController();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
-    await runMover(FILES, STATUS, stop.signal, log);
+    await Promise.all([runMover(FILES, STATUS, stop.signal, log), cacheKeeper.run(FILES, stop.signal, log)]);
   },
   /** Prepares a node's replacement. */
   vacate: () => vacate(readContext(FILES, log), process.argv[3] ?? ""),
+  /** A view of schema ladder as JSON: name, primary | all | node, number of rows. */
+  view: async () => {
+    const [view = "", where = "primary", limit = "50"] = process.argv.slice(3);
+    console.log(JSON.stringify(await readView(readContext(FILES, log), view, where, Number(limit))));
+  },
+  /** Maintenance by hand: vacuum, reorder or run, and of what. */
+  maintain: async () => {
+    const [what = "", object = ""] = process.argv.slice(3);
+    const context = readContext(FILES, log);
+    const said = await withClient(connectPrimary(context, context.desired.database), (client) => maintain(client, what, object));
+    console.log(JSON.stringify(said));
+  },
   status: async () => console.log(JSON.stringify(readStatus(FILES, STATUS))),
 };
 

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { InputError, type Stage } from "../plan/types.ts";
 import { readStackName, readStage, readUrlKind, type UrlKind } from "./arguments.ts";
+import { readCount, VIEWS, views } from "./commands/views.ts";
 import { Failure, UsageError } from "./failure.ts";
 import { type Report, reporter } from "./report.ts";
 import type { TuneArgs } from "./tune.ts";
@@ -113,6 +114,38 @@ ladder
     const { tuneCommand } = await import("./tune.ts");
     process.stdout.write(`${tuneCommand(globals().json ? { ...options, format: "json" } : options)}\n`);
   });
+
+ladder
+  .command("views")
+  .description("what can be looked at, one command each")
+  .action(() => views(report()));
+
+for (const [name, { what }] of Object.entries(VIEWS))
+  ladder
+    .command(name)
+    .description(what)
+    .option("--node <name>", "primary, all, or one node")
+    .option("--limit <n>", "rows at most", readCount, 50)
+    .option("--watch <seconds>", "look again and again", readCount)
+    .action(async (options: { node?: string; limit: number; watch?: number }) => {
+      const { view } = await import("./commands/view.ts");
+      await view({ stack: stack(), name, ...options }, report());
+    });
+
+const MAINTENANCE = [
+  ["vacuum", "<table>", "vacuum and analyze a table, and say what was done"],
+  ["reorder", "<table>", "write a table anew in the order of its CLUSTER ON index or primary key, in the background, without locking it"],
+  ["run", "<job>", "run one of the jobs that `ladder jobs` shows, now"],
+] as const;
+for (const [what, argument, description] of MAINTENANCE)
+  ladder
+    .command(what)
+    .description(description)
+    .argument(argument)
+    .action(async (object: string) => {
+      const { maintain } = await import("./commands/view.ts");
+      await maintain({ stack: stack(), what, object }, report());
+    });
 
 /** Exit codes: 0 done, 1 failed, 2 the command line makes no sense. */
 function exitCodeOf(error: unknown): number {

@@ -4,11 +4,20 @@ import * as tls from "@pulumi/tls";
 import type { Identity } from "../plan/mirror.ts";
 import { ROLES } from "../plan/render/patroni.ts";
 import { POOLER_ADMIN } from "../plan/render/pgbouncer.ts";
+import { CACHE_USERS } from "../plan/render/valkey.ts";
 
 const YEAR = 365 * 24;
 
 /** Roles that only the platform uses. Their passwords live inside the network and never change. */
-const PLATFORM_ROLES = [ROLES.admin, ROLES.replication, ROLES.rewind, POOLER_ADMIN] as const;
+const PLATFORM_ROLES = [
+  ROLES.admin,
+  ROLES.replication,
+  ROLES.rewind,
+  POOLER_ADMIN,
+  CACHE_USERS.agent.role,
+  CACHE_USERS.copy.role,
+  CACHE_USERS.door.role,
+] as const;
 
 export interface SecretsArgs {
   stack: string;

@@ -16,6 +16,9 @@ export interface Threshold<T> {
   readonly critical: T;
 }
 
+/** A pool's size that the operator may write. */
+export type WrittenPool = "defaultPoolSize" | "minPoolSize" | "reservePoolSize" | "sessionPoolSize" | "shardPoolSize";
+
 /** A stack's configuration, checked, with all defaults filled. */
 export interface StackConfig {
   readonly stack: string;
@@ -25,6 +28,8 @@ export interface StackConfig {
   readonly profile: StageProfile;
   /** Every stage's numbers under the same overrides, for what is sized for the climb from the start. */
   readonly profiles: Readonly<Record<Stage, StageProfile>>;
+  /** The pool sizes that the operator wrote; the others are the profile's, and give way on a small docker host. */
+  readonly writtenPools: readonly WrittenPool[];
   /** Folder of the application's migrations. */
   readonly schema: string;
   readonly tables: Readonly<Record<string, TableConfig>>;
@@ -127,6 +132,11 @@ function problemAt({ path, want }: Finding, decoded: unknown): Problem {
 const pathText = ([key, ...rest]: readonly (string | number)[]) =>
   `pgladder:${key}${rest.map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`)).join("")}`;
 
+function writtenPools({ pooler = {}, shards = {} }: ReturnType<typeof fill>): readonly WrittenPool[] {
+  const sizes = ["defaultPoolSize", "minPoolSize", "reservePoolSize", "sessionPoolSize"] as const;
+  return [...sizes.filter((key) => pooler[key] !== undefined), ...(shards.poolSize === undefined ? [] : ["shardPoolSize" as const])];
+}
+
 function stackConfig(config: ReturnType<typeof fill>, stack: string): StackConfig {
   const at = (stage: Stage) => profileOf({ ...config, stage });
   const profiles = { 1: at(1), 2: at(2), 3: at(3), 4: at(4), 5: at(5) };
@@ -141,6 +151,7 @@ function stackConfig(config: ReturnType<typeof fill>, stack: string): StackConfi
     target: config.target,
     profile,
     profiles,
+    writtenPools: writtenPools(config),
     schema,
     tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, tableConfig(table)])),
     database: config.database ?? "app",

@@ -1,6 +1,7 @@
 import type { TableConfig } from "./config/tables.ts";
 import type { PatroniDynamic } from "./render/patroni.ts";
-import type { Stage } from "./types.ts";
+import type { CacheUser } from "./render/valkey.ts";
+import type { KiB, Stage } from "./types.ts";
 
 /** What the agent shall make true inside the network: written by the program, read by every command of the agent. */
 export interface Desired {
@@ -12,6 +13,8 @@ export interface Desired {
   roleSettings: Readonly<Record<string, Readonly<Record<string, string>>>>;
   pooler: { host: string; port: number };
   cluster: DesiredCluster;
+  /** null without a cache. */
+  cache: DesiredCache | null;
   /** What the operator declared about tables, by name. */
   tables: Readonly<Record<string, TableConfig>>;
   /** The stage partitions the tables that are declared so. */
@@ -26,6 +29,16 @@ export interface DesiredCluster {
   /** Nodes that may lead: those that the stage itself wants. */
   wanted: readonly string[];
   dynamic: PatroniDynamic;
+}
+
+export interface DesiredCache {
+  /** Every node that runs, held ones too, with its port and the most that its data may take. */
+  nodes: readonly { name: string; port: number; memory: KiB }[];
+  /** Nodes that shall lead where there is a choice: those that the stage itself wants. */
+  wanted: readonly string[];
+  users: readonly CacheUser[];
+  /** Where clients find the primary. */
+  door: { host: string; port: number };
 }
 
 /** Passwords of the stack's roles, keyed by role name; never part of `Desired`. */

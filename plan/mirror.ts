@@ -1,14 +1,21 @@
 /** The docker target's files: what every container of a cluster reads, and what the agent is told to make true. */
-import type { Desired, Passwords } from "./desired.ts";
+import { cacheDoorPort, cacheNodePort, foreseenCacheNodes } from "./cache.ts";
+import type { Desired, DesiredCache, Passwords } from "./desired.ts";
+import { renderCacheDoor } from "./render/cache-door.ts";
 import { renderHaproxy } from "./render/haproxy.ts";
 import { type PatroniDynamic, patroniDynamic, ROLES, renderPatroni } from "./render/patroni.ts";
 import { POOLER_ADMIN, renderPgbouncer } from "./render/pgbouncer.ts";
 import { renderPostgresql } from "./render/postgresql.ts";
-import { type Cluster, heldParts, type Node, type Topology } from "./topology.ts";
+import { CACHE_USERS, renderCacheUsers, renderValkey } from "./render/valkey.ts";
+import { type CacheNode, type Cluster, heldParts, type Node, type Topology } from "./topology.ts";
 import { roleTimeouts, tune } from "./tuning/index.ts";
+import { kib } from "./types.ts";
 
 /** User ids inside the images; they own the files of the containers' volumes. */
-export const UIDS = { node: 5432, pooler: 6432, agent: 7432 } as const;
+export const UIDS = { node: 5432, cache: 6379, pooler: 6432, agent: 7432 } as const;
+
+/** HAProxy's ceiling, above what any stage's pools open: it does not follow the clients, whose number a climb changes. */
+const LEAST_MAXCONN = 1_000;
 
 /** Nodes of a cluster that the pooler looks for from the start, so that adding one restarts nothing. */
 const FORESEEN_NODES = 6;
@@ -20,9 +27,11 @@ export interface Identity {
 
 export interface MirrorSecrets {
   ca: string;
-  /** By name of node, consensus member, pooler or agent. */
+  /** By name of node, consensus member, cache node, pooler or agent. */
   identities: Readonly<Record<string, Identity>>;
   passwords: Passwords;
+  /** SHA-256 of the cache users' passwords in hexadecimal, by role. */
+  digests: Readonly<Record<string, string>>;
 }
 
 export interface MirrorFile {
@@ -63,14 +72,25 @@ export function desired(topology: Topology): Desired {
       wanted: nodes.filter(({ held }) => held === false).map(({ name }) => name),
       dynamic: clusterDynamic(topology),
     },
+    cache: desiredCache(topology),
     tables: topology.tables,
     partitions: topology.partitions,
     held: heldParts(topology).map(({ name }) => name),
   };
 }
 
+function desiredCache({ cache, cacheDoor, port }: Topology): DesiredCache | null {
+  if (!cacheDoor) return null;
+  return {
+    nodes: cache.map((node) => ({ name: node.name, port: cacheNodePort(port, node), memory: node.memory })),
+    wanted: cache.filter(({ held }) => held === false).map(({ name }) => name),
+    users: Object.values(CACHE_USERS),
+    door: { host: cacheDoor.name, port: cacheDoor.port },
+  };
+}
+
 /** All files of all volumes. Contains every password: only ever a secret value. */
-export function mirrorFiles(topology: Topology, { ca, identities, passwords }: MirrorSecrets): MirrorFile[] {
+export function mirrorFiles(topology: Topology, { ca, identities, passwords, digests }: MirrorSecrets): MirrorFile[] {
   const { nodes, cluster } = entryCluster(topology);
   const dynamic = clusterDynamic(topology);
   const volume = (part: string, uid: number, files: Record<string, string>): MirrorFile[] =>
@@ -89,6 +109,9 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
       dynamic,
       passwords: { admin: password(ROLES.admin), replication: password(ROLES.replication), rewind: password(ROLES.rewind) },
     });
+  const { cacheDoor } = topology;
+  const cacheRoles = Object.values(CACHE_USERS).map(({ role }): string => role);
+  const agentPasswords = Object.entries(passwords).filter(([role]) => cacheDoor || !cacheRoles.includes(role));
   return [
     ...etcd.flatMap((name) => volume(name, UIDS.node, identity(name, "node"))),
     ...nodes.flatMap(({ name }) => volume(name, UIDS.node, { ...identity(name, "node"), "patroni.yml": patroni(name) })),
@@ -101,10 +124,21 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
         "userlist.txt": `"${POOLER_ADMIN}" "${password(POOLER_ADMIN)}"\n`,
       }),
     ),
+    ...topology.cache.flatMap((node) =>
+      volume(node.name, UIDS.cache, {
+        ...identity(node.name, "cache"),
+        "valkey.conf": valkeyConfig(topology, node, password(CACHE_USERS.copy.role)),
+        "users.acl": renderCacheUsers(digests),
+        "door.password": password(CACHE_USERS.door.role),
+      }),
+    ),
+    ...(cacheDoor
+      ? volume(cacheDoor.name, UIDS.pooler, { "haproxy.cfg": cacheDoorConfig(topology.port, password(CACHE_USERS.door.role)) })
+      : []),
     ...volume(topology.agent.name, UIDS.agent, {
       ...identity(topology.agent.name, "agent"),
       "desired.json": JSON.stringify(desired(topology)),
-      "passwords.json": JSON.stringify(passwords),
+      "passwords.json": JSON.stringify(Object.fromEntries(agentPasswords)),
     }),
   ];
 }
@@ -112,10 +146,21 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords }: M
 /** HAProxy reads this at start only: a change restarts the pooler. */
 export function haproxyConfig(topology: Topology): string {
   const { cluster, nodes } = entryCluster(topology);
+  const planned = topology.tuning[nodes[0]!.name]!.plannedConnections ?? 0;
   const foreseen = Array.from({ length: FORESEEN_NODES }, (_, i) => `${cluster.name}-${i + 1}`);
   return renderHaproxy({
     hosts: [...new Set([...foreseen, ...nodes.map(({ name }) => name)])],
     maxLagMiB: 16,
-    maxConnections: topology.pooling.maxClientConn,
+    maxConnections: Math.max(LEAST_MAXCONN, 2 * planned),
   });
 }
+
+/** HAProxy reads this at start only, as above. It names every node that the group can ever have. */
+export const cacheDoorConfig = (port: number, password: string): string =>
+  renderCacheDoor({ port: cacheDoorPort(port), nodes: foreseenCacheNodes(port), password });
+
+export const valkeyConfig = ({ port }: Topology, node: CacheNode, password: string): string =>
+  renderValkey({ name: node.name, port: cacheNodePort(port, node), memory: node.memory, password });
+
+/** What a running node does not read again, without what the agent changes on it and without the password. */
+export const valkeyStatic = (topology: Topology, node: CacheNode): string => valkeyConfig(topology, { ...node, memory: kib(0) }, "");

@@ -1,5 +1,5 @@
 /** The pools in front of the clusters, and how many server connections they may open to a node. */
-import type { StackConfig } from "./config.ts";
+import type { StackConfig, WrittenPool } from "./config.ts";
 import type { Cluster, ClusterKind } from "./parts.ts";
 import type { PoolerProfile } from "./stages.ts";
 import { STAGES, type Stage } from "./types.ts";
@@ -34,7 +34,7 @@ export function perProcess(total: number, { count, processes }: { count: number;
 }
 
 /** The pooler's and the shards' numbers; shards keep theirs at stages that only hold them. */
-interface PoolNumbers {
+export interface PoolNumbers {
   pooler: PoolerProfile;
   shardPoolSize: number;
 }
@@ -44,6 +44,42 @@ function poolNumbers({ profiles }: StackConfig, stage: Stage): PoolNumbers {
   return { pooler: profiles[stage].pooler, shardPoolSize: shards?.poolSize ?? 0 };
 }
 
+/** The numbers with every size that nobody wrote at `percent` of the profile's: at least one connection a process, the reserve down to none. */
+function atPercent({ pooler, shardPoolSize }: PoolNumbers, { writtenPools }: StackConfig, percent: number): PoolNumbers {
+  const part = (key: WrittenPool, size: number, least: number) =>
+    writtenPools.includes(key) ? size : Math.max(Math.min(size, least), Math.floor((size * percent) / 100));
+  const minPoolSize = part("minPoolSize", pooler.minPoolSize, 0);
+  const processes = pooler.count * pooler.processes;
+  const least = writtenPools.includes("minPoolSize") ? Math.max(minPoolSize, processes) : processes;
+  const defaultPoolSize = part("defaultPoolSize", pooler.defaultPoolSize, least);
+  return {
+    pooler: {
+      ...pooler,
+      defaultPoolSize,
+      minPoolSize: Math.min(minPoolSize, defaultPoolSize),
+      reservePoolSize: part("reservePoolSize", pooler.reservePoolSize, 0),
+      sessionPoolSize: part("sessionPoolSize", pooler.sessionPoolSize, 1),
+    },
+    shardPoolSize: part("shardPoolSize", shardPoolSize, 1),
+  };
+}
+
+/**
+ * The numbers of the configuration's stage, those that come from the profile and not from the operator made smaller, all by the
+ * same share, until the nodes carry them. What the operator wrote stays as it is. Where no share fits, all stay as they are, and the
+ * tuning refuses them with the arithmetic.
+ *
+ * @param carries whether every node has the memory for the connections of these numbers
+ */
+export function fittingPools(config: StackConfig, carries: (numbers: PoolNumbers) => boolean): PoolNumbers {
+  const full = poolNumbers(config, config.stage);
+  for (let percent = 100; percent > 0; percent--) {
+    const numbers = atPercent(full, config, percent);
+    if (carries(numbers)) return numbers;
+  }
+  return full;
+}
+
 const capped = (pooler: PoolerProfile, size: number, reserve: number) => Math.min(size + reserve, pooler.maxDbConnections);
 
 /**
@@ -51,10 +87,9 @@ const capped = (pooler: PoolerProfile, size: number, reserve: number) => Math.mi
  * and the read pool of each further region. They say what the configuration wants; while data moves, the mover's route
  * decides where the contract's names lead.
  */
-export function pools(config: StackConfig, clusters: readonly Cluster[]): readonly Pool[] {
+export function pools(config: StackConfig, clusters: readonly Cluster[], { pooler, shardPoolSize }: PoolNumbers): readonly Pool[] {
   const { database, region } = config;
   const { entry } = config.profile;
-  const { pooler, shardPoolSize } = poolNumbers(config, config.stage);
   const pool = (suffix: string, cluster: string, part: Pick<Pool, "user" | "to" | "mode" | "size" | "minSize" | "reserve">): Pool => ({
     database: `${database}${suffix}`,
     realDatabase: database,
@@ -94,12 +129,18 @@ export function pools(config: StackConfig, clusters: readonly Cluster[]): readon
  * every node, because any replica may become the primary and reads fall back to it. A gateway or coordinator opens one
  * connection to each shard or worker for each of its own.
  */
-export function serverConnections(kind: ClusterKind, config: StackConfig, stage: Stage = config.stage): number {
-  const { pooler, shardPoolSize } = poolNumbers(config, stage);
+export function connectionsOf(kind: ClusterKind, { pooler, shardPoolSize }: PoolNumbers): number {
   const entry = 2 * capped(pooler, pooler.defaultPoolSize, pooler.reservePoolSize) + capped(pooler, pooler.sessionPoolSize, 0);
   return kind === "shard" ? entry + 2 * capped(pooler, shardPoolSize, 0) : entry;
 }
 
-/** The most that any stage needs under the same overrides: max_connections is static, so nodes are made for it from the start. */
+/** The same as the configuration asks for, before a small docker host makes it less. */
+export const serverConnections = (kind: ClusterKind, config: StackConfig, stage: Stage = config.stage): number =>
+  connectionsOf(kind, poolNumbers(config, stage));
+
+/**
+ * The most that any stage needs under the same overrides: max_connections is static, so nodes are made for it from the start. Counts
+ * the configuration's numbers, so that it stays the same when a docker host's nodes become more and smaller.
+ */
 export const plannedConnections = (kind: ClusterKind, config: StackConfig): number =>
   Math.max(...STAGES.map((stage) => serverConnections(kind, config, stage)));

@@ -222,18 +222,35 @@ export function firstStageWith(has: (profile: StageProfile) => boolean): Stage |
 }
 
 /** What `components/` can build today; config and topology already cover all stages. */
-export const BUILT: Record<Target, readonly Stage[]> = { docker: [1, 2], aws: [] };
+export const BUILT: Record<Target, readonly Stage[]> = { docker: [1, 2, 3], aws: [] };
 
 /** The problem with a stage that cannot be built on this target yet, e.g. "stage 4 on docker is not built yet". */
 export function notBuilt(target: Target, stage: Stage): Problem | undefined {
   const built = BUILT[target];
   if (built.includes(stage)) return undefined;
-  const want = built.length > 0 ? built.join(" or ") : "another target";
+  const want = built.length > 0 ? built.join(", ").replace(/, (\d)$/, " or $1") : "another target";
   return { path: "pgladder:stage", got: stage, want: `${want} (stage ${stage} on ${target} is not built yet)` };
 }
 
-/** Throws InputError where the stage cannot be built on this target yet. Called once, before rendering. */
-export function refuseNotBuilt(config: { stack: string; target: Target; stage: Stage }): void {
-  const problem = notBuilt(config.target, config.stage);
-  if (problem) throw new InputError(`Pulumi.${config.stack}.yaml`, [problem]);
+/** What `refuseNotBuilt` reads of a configuration. */
+export interface Asked {
+  stack: string;
+  target: Target;
+  stage: Stage;
+  replicaRegions: readonly string[];
+  profile: Pick<StageProfile, "cache">;
+}
+
+/** Throws InputError where the stage, or a part of it, cannot be built on this target yet. Called once, before rendering. */
+export function refuseNotBuilt({ stack, target, stage, replicaRegions, profile }: Asked): void {
+  const problems: Problem[] = [];
+  const whole = notBuilt(target, stage);
+  if (whole) problems.push(whole);
+  if (target === "docker" && !whole) {
+    const groups = profile.cache?.groups ?? 1;
+    if (groups > 1) problems.push({ path: "pgladder:cache.groups", got: groups, want: "1 (several groups on docker are not built yet)" });
+    if (replicaRegions.length > 0)
+      problems.push({ path: "pgladder:replicaRegions", got: replicaRegions, want: "none (further regions on docker are not built yet)" });
+  }
+  if (problems.length > 0) throw new InputError(`Pulumi.${stack}.yaml`, problems);
 }

@@ -1,9 +1,12 @@
 /** The one picture of the system, for all stages and both targets: from the configuration and what the last run left. */
+import { cacheDoorPort, cacheNodes } from "./cache.ts";
 import type { StackConfig, TableConfig } from "./config.ts";
 import { keep, type LastOutputs, refuseChanges } from "./held.ts";
 import { type CacheNode, type Cluster, type ClusterKind, type ConsensusMember, type Node, partName, zoneOf } from "./parts.ts";
-import { type Pool, plannedConnections, pools, serverConnections, USERS } from "./pools.ts";
+import { connectionsOf, fittingPools, type Pool, type PoolNumbers, plannedConnections, pools, USERS } from "./pools.ts";
 import type { MachineProfile, PoolerProfile } from "./stages.ts";
+import { maxServerConnections } from "./tuning/budget.ts";
+import { lookIn, readOverrides } from "./tuning/overrides.ts";
 import type { TuningInput } from "./tuning/types.ts";
 import { InputError, type KiB, kib, type Machine, mib, type Stage, type Target } from "./types.ts";
 
@@ -64,6 +67,8 @@ export interface Topology {
   readonly pooling: PoolerProfile;
   readonly pools: readonly Pool[];
   readonly cache: readonly CacheNode[];
+  /** The one way in to the cache, for clients that know nothing of its nodes; null without a cache, and on AWS, which has its own. */
+  readonly cacheDoor: { readonly name: string; readonly port: number } | null;
   readonly agent: { readonly name: string; readonly region: string };
   readonly endpoint: Endpoint;
   readonly regionalReads: readonly RegionalReads[];
@@ -78,9 +83,8 @@ export interface Topology {
 /** etcd members in each region: one container is enough on one host, three hosts survive the loss of one. */
 const CONSENSUS_MEMBERS: Record<Target, number> = { docker: 1, aws: 3 };
 
-/** The share of the docker host's memory that database nodes may take together, and the cache's. */
+/** The share of the docker host's memory that database nodes may take together. */
 const DATABASE_SHARE = 0.6;
-const CACHE_SHARE = 0.1;
 /** Below this a container's PostgreSQL with its extensions does not start reliably. */
 const SMALLEST_NODE = mib(256);
 /** Shares are rounded down to this, so that a kernel update, which changes the host's total a little, restarts nothing. */
@@ -117,6 +121,8 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
     regions.flatMap((region) => ordinals(count).map((n) => make(partName(base, abroad(region, config), n), region, n)));
   const write = { database, user: USERS.write };
   const read = { database: `${database}_read`, user: USERS.read };
+  const sized = sizedPools(config, nodes, clusters);
+  const cache = keep(cacheNodes(config, host), last?.cache ?? [], config.release);
 
   return {
     stack,
@@ -136,15 +142,16 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
       config.release,
     ),
     poolers: inRegions(profile.pooler.count, (name, region, n): Pooler => ({ name, region, zone: zoneOf(0, n) }), "pooler"),
-    pooling: profile.pooler,
-    pools: pools(config, clusters),
-    cache: keep(cacheNodes(config, host), last?.cache ?? [], config.release),
+    pooling: sized.pooler,
+    pools: pools(config, clusters, sized),
+    cache,
+    cacheDoor: target === "docker" && cache.length > 0 ? { name: "cache-door", port: cacheDoorPort(port) } : null,
     agent: { name: "agent", region: config.region },
     endpoint: { host: hostName(config, config.region), port, write, read, session: { database: `${database}_session`, user: USERS.write } },
     regionalReads: regionalPorts(config, last).map(([region, its]) => ({ region, host: hostName(config, region), port: its, read })),
     tables: config.tables,
     partitions: profile.partitions,
-    tuning: Object.fromEntries(nodes.map((node) => [node.name, tuningInput(node, nodes, clusters, config)])),
+    tuning: Object.fromEntries(nodes.map((node) => [node.name, tuningInput(node, nodes, clusters, config, sized)])),
   };
 }
 
@@ -238,27 +245,6 @@ function fitted(nodes: readonly Node[], host: Host, stack: string): readonly Nod
   }));
 }
 
-function cacheNodes({ profile, target, region }: StackConfig, host: Host): readonly CacheNode[] {
-  const { cache } = profile;
-  if (!cache) return [];
-  const copies = 1 + cache.replicas;
-  const share = Math.floor((host.memory * CACHE_SHARE) / (cache.groups * copies) / 1024) * 1024;
-  return ordinals(cache.groups).flatMap((group) =>
-    ordinals(copies).map(
-      (n): CacheNode => ({
-        name: partName("cache", group - 1, n),
-        group: group - 1,
-        role: n === 1 ? "primary" : "replica",
-        region,
-        zone: zoneOf(group - 1, n),
-        memory: target === "docker" ? kib(Math.min(cache.memory, share)) : cache.memory,
-        class: target === "aws" ? cache.class : null,
-        held: false,
-      }),
-    ),
-  );
-}
-
 /** On AWS a name of our own zone, so that it outlives load balancers; on docker this machine only. */
 function hostName({ target, stack }: StackConfig, region: string): string {
   return target === "docker" ? "127.0.0.1" : `${region}.${stack}.pgladder.internal`;
@@ -277,14 +263,30 @@ function regionalPorts({ target, port, replicaRegions }: StackConfig, last: Last
   });
 }
 
-function tuningInput(node: Node, nodes: readonly Node[], clusters: readonly Cluster[], config: StackConfig): TuningInput {
+/** Containers are as small as the host makes them: pools that nobody chose give way. On AWS the class of a machine carries the profile's. */
+function sizedPools(config: StackConfig, nodes: readonly Node[], clusters: readonly Cluster[]): PoolNumbers {
+  const carries = (numbers: PoolNumbers) =>
+    nodes.every((node) => {
+      const input = tuningInput(node, nodes, clusters, config, numbers);
+      return input.serverConnections <= maxServerConnections(input, lookIn(readOverrides(input).overrides));
+    });
+  return fittingPools(config, config.target === "docker" ? carries : () => true);
+}
+
+function tuningInput(
+  node: Node,
+  nodes: readonly Node[],
+  clusters: readonly Cluster[],
+  config: StackConfig,
+  numbers: PoolNumbers,
+): TuningInput {
   const cluster = clusters.find(({ name }) => name === node.cluster)!;
   const home = cluster.follows ?? cluster.name;
   const family = new Set(clusters.filter(({ name, follows }) => name === home || follows === home).map(({ name }) => name));
   return {
     machine: node.machine,
     workload: config.workload,
-    serverConnections: serverConnections(cluster.kind, config),
+    serverConnections: connectionsOf(cluster.kind, numbers),
     plannedConnections: plannedConnections(cluster.kind, config),
     replicas: nodes.filter((other) => family.has(other.cluster)).length - 1,
     logMinDuration: config.profile.logMinDuration,

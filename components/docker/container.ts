@@ -16,7 +16,8 @@ export const dockerName = (stack: string, part: string): string => `pgladder-${s
 
 const digest = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
-const labels = ({ stack, owner }: Surroundings, more: Record<string, pulumi.Input<string>> = {}) =>
+/** Labels that say whose something is. */
+export const labels = ({ stack, owner }: Surroundings, more: Record<string, pulumi.Input<string>> = {}) =>
   Object.entries({ "pgladder.stack": stack, "pgladder.owner": owner, ...more }).map(([label, value]) => ({ label, value }));
 
 const LOGS = { logDriver: "json-file", logOpts: { "max-size": "20m", "max-file": "3" } };

@@ -8,13 +8,19 @@ const ROOT = join(import.meta.dirname, "../..");
 
 const PLATFORM = process.arch === "arm64" ? "linux/arm64" : "linux/amd64";
 
-/** The three images of the stack, built from images/ on the Docker engine that runs them. */
+/** The images of the stack, built from images/ on the Docker engine that runs them. */
 export class Images extends pulumi.ComponentResource {
   readonly node: pulumi.Output<string>;
   readonly pooler: pulumi.Output<string>;
   readonly agent: pulumi.Output<string>;
+  /** undefined where there is no cache. */
+  readonly cache: pulumi.Output<string> | undefined;
 
-  constructor(name: string, { stack, base }: { stack: string; base: string }, options?: pulumi.ComponentResourceOptions) {
+  constructor(
+    name: string,
+    { stack, base, cache }: { stack: string; base: string; cache: boolean },
+    options?: pulumi.ComponentResourceOptions,
+  ) {
     super("pgladder:docker:Images", name, {}, options);
     const image = (part: string, context: string) =>
       new docker.Image(
@@ -29,6 +35,7 @@ export class Images extends pulumi.ComponentResource {
     this.node = image("node", join(ROOT, "images/node"));
     this.pooler = image("pooler", join(ROOT, "images/pooler"));
     this.agent = image("agent", agentContext(stack));
+    this.cache = cache ? image("cache", join(ROOT, "images/cache")) : undefined;
     this.registerOutputs({ node: this.node, pooler: this.pooler, agent: this.agent });
   }
 }

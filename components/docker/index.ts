@@ -1,11 +1,14 @@
+import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import { haproxyConfig, mirrorFiles } from "../../plan/mirror.ts";
 import { ROLES } from "../../plan/render/patroni.ts";
+import { CACHE_ADDRESS, CACHE_USERS } from "../../plan/render/valkey.ts";
 import { Secrets } from "../secrets.ts";
 import type { Target, TargetArgs } from "../target.ts";
 import { Agent, Files } from "./agent.ts";
+import { Cache } from "./cache.ts";
 import { dockerName, gate, type Surroundings } from "./container.ts";
 import { Database } from "./database.ts";
 import { Images } from "./images.ts";
@@ -17,16 +20,17 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
   readonly passwords: pulumi.Output<Record<string, string>>;
   readonly caCertificate: pulumi.Output<string>;
   readonly urlOptions: pulumi.Output<string>;
-  readonly cacheUrl = pulumi.output("");
+  readonly cacheUrl: pulumi.Output<string>;
   readonly dashboardUrl = pulumi.output("");
   readonly ready: pulumi.Output<boolean>;
 
   constructor(name: string, { config, topology, last, schema }: TargetArgs, options?: pulumi.ComponentResourceOptions) {
     super("pgladder:docker:Target", name, {}, options);
     const child = { parent: this };
-    const { stack, consensus, nodes, poolers, agent, endpoint } = topology;
+    const { stack, consensus, nodes, poolers, agent, endpoint, cache, cacheDoor } = topology;
     const pooler = poolers[0]!;
-    const parts = [...consensus, ...nodes, pooler, agent].map((part) => part.name);
+    const identified = [...consensus, ...nodes, ...cache, pooler, agent].map((part) => part.name);
+    const parts = [...identified, ...(cacheDoor ? [cacheDoor.name] : [])];
 
     const owner = new random.RandomId("owner", { byteLength: 8 }, child).hex;
     const network = new docker.Network(
@@ -41,14 +45,14 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
       child,
     );
     const around: Surroundings = { stack, network: network.name, owner };
-    const images = new Images("images", { stack, base: config.images.postgres }, child);
+    const images = new Images("images", { stack, base: config.images.postgres, cache: cacheDoor !== null }, child);
     const secrets = new Secrets(
       "secrets",
       {
         stack,
-        logins: [endpoint.write.user, endpoint.read.user, ROLES.monitor],
+        logins: [endpoint.write.user, endpoint.read.user, ROLES.monitor, CACHE_USERS.app.role],
         rotation: config.rotation,
-        hosts: Object.fromEntries(parts.map((part) => [part, part === pooler.name ? [endpoint.host].filter(isName) : []])),
+        hosts: Object.fromEntries(identified.map((part) => [part, part === pooler.name ? [endpoint.host].filter(isName) : []])),
       },
       child,
     );
@@ -60,7 +64,7 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
         parts,
         files: pulumi
           .all([secrets.ca, secrets.identities, secrets.passwords])
-          .apply(([ca, identities, passwords]) => mirrorFiles(topology, { ca, identities, passwords })),
+          .apply(([ca, identities, passwords]) => mirrorFiles(topology, { ca, identities, passwords, digests: cacheDigests(passwords) })),
       },
       child,
     );
@@ -92,7 +96,22 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
       },
       child,
     );
-    const after = [...database.nodes, entrance.container];
+    const after: pulumi.Resource[] = [...database.nodes, entrance.container];
+    if (images.cache) {
+      const { containers } = new Cache(
+        "cache",
+        {
+          around,
+          topology,
+          last,
+          images: { node: images.cache, door: images.pooler },
+          files: files.volumes,
+          after: gate(files.written),
+        },
+        child,
+      );
+      after.push(...containers);
+    }
     this.ready = new Agent(
       "agent",
       { around, image: images.agent, nodeImage: images.node, files, part: agent.name, schema, after },
@@ -101,8 +120,16 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
     this.passwords = secrets.passwords;
     this.caCertificate = secrets.ca;
     this.urlOptions = urlOptions(stack, secrets.ca);
+    const { user, role } = CACHE_USERS.app;
+    this.cacheUrl = pulumi
+      .all([secrets.passwords, this.ready])
+      .apply(([passwords]) => (cacheDoor ? `rediss://${user}:${passwords[role]}@${CACHE_ADDRESS}:${cacheDoor.port}` : ""));
     this.registerOutputs({ ready: this.ready });
   }
 }
+
+/** What the cache's nodes know of their users' passwords. */
+const cacheDigests = (passwords: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.values(CACHE_USERS).map(({ role }) => [role, createHash("sha256").update(passwords[role]!).digest("hex")]));
 
 const isName = (host: string) => !/^[\d.]+$/.test(host);

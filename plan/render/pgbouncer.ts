@@ -14,33 +14,58 @@ export interface PgbouncerInput {
   pools: readonly Pool[];
 }
 
+/** What differs between places where PgBouncer runs: lines of the file. */
+export interface PgbouncerPlace {
+  listening: readonly string[];
+  authentication: readonly string[];
+  serverTls: readonly string[];
+  /** What stands in a database's line for where it leads and who looks up its users. */
+  leading: (pool: Pool) => string;
+  /** Further sections. */
+  sections?: string;
+}
+
+/**
+ * In front of a Patroni cluster: one process, which finds the servers by HAProxy and reaches them with the pooler's certificate.
+ * Clients prove themselves by scram against `ladder.pooler_auth`.
+ */
+const BEFORE_PATRONI: PgbouncerPlace = {
+  listening: ["listen_addr = 0.0.0.0", "unix_socket_dir = /tmp"],
+  authentication: ["auth_query = select usename, passwd from ladder.pooler_auth($1)"],
+  serverTls: [
+    `server_tls_ca_file = ${POOLER_FILES}/ca.crt`,
+    `server_tls_key_file = ${POOLER_FILES}/pooler.key`,
+    `server_tls_cert_file = ${POOLER_FILES}/pooler.crt`,
+  ],
+  leading: (pool) =>
+    `host=127.0.0.1 port=${haproxyPort(pool)} dbname=${pool.realDatabase} auth_user=${ROLES.pooler} auth_dbname=${pool.realDatabase}`,
+};
+
+/** The port of HAProxy that leads a pool to its servers. */
+export const haproxyPort = ({ to }: Pool): number => (to === "primary" ? WRITE_PORT : READ_PORT);
+
 /**
  * pgbouncer.ini of one PgBouncer process in front of one cluster.
- * Servers are reached with the pooler's certificate, clients prove themselves by scram against `ladder.pooler_auth`.
  * Limits are set per pool, because PgBouncer's own max_db_connections would count each name of the database alone.
  */
-export function renderPgbouncer({ port, pooling, pools }: PgbouncerInput): string {
+export function renderPgbouncer({ port, pooling, pools }: PgbouncerInput, place: PgbouncerPlace = BEFORE_PATRONI): string {
   const seconds = (duration: number) => duration / 1_000;
+  const [address, ...listening] = place.listening;
   return `[databases]
-${pools.map(entry).join("\n")}
+${pools.map((pool) => entry(pool, place)).join("\n")}
 
 [pgbouncer]
-listen_addr = 0.0.0.0
-listen_port = ${port}
-unix_socket_dir = /tmp
+${[address, `listen_port = ${port}`, ...listening].join("\n")}
 pool_mode = transaction
 auth_type = scram-sha-256
 auth_file = ${POOLER_FILES}/userlist.txt
-auth_query = select usename, passwd from ladder.pooler_auth($1)
-admin_users = ${POOLER_ADMIN}
+${place.authentication.map((line) => `${line}\n`).join("")}admin_users = ${POOLER_ADMIN}
 client_tls_sslmode = require
 client_tls_key_file = ${POOLER_FILES}/pooler.key
 client_tls_cert_file = ${POOLER_FILES}/pooler.crt
 client_tls_ca_file = ${POOLER_FILES}/ca.crt
 server_tls_sslmode = verify-ca
-server_tls_ca_file = ${POOLER_FILES}/ca.crt
-server_tls_key_file = ${POOLER_FILES}/pooler.key
-server_tls_cert_file = ${POOLER_FILES}/pooler.crt
+${place.serverTls.join("\n")}
 max_client_conn = ${pooling.maxClientConn}
 max_db_connections = ${pooling.maxDbConnections}
 max_user_connections = ${pooling.maxUserConnections}
@@ -56,14 +81,14 @@ tcp_keepalive = 1
 ignore_startup_parameters = extra_float_digits,sslrootcert,uselibpqcompat
 log_connections = 0
 log_disconnections = 0
-`;
+${place.sections ?? ""}`;
 }
 
-function entry({ database, realDatabase, to, mode, size, minSize, reserve, maxConnections }: Pool): string {
+function entry(pool: Pool, { leading }: PgbouncerPlace): string {
+  const { database, to, mode, size, minSize, reserve, maxConnections } = pool;
   const readOnly = to === "replicas" ? ` connect_query='set default_transaction_read_only = on'` : "";
   return [
-    `${database} = host=127.0.0.1 port=${to === "primary" ? WRITE_PORT : READ_PORT} dbname=${realDatabase}`,
-    `auth_user=${ROLES.pooler} auth_dbname=${realDatabase}`,
+    `${database} = ${leading(pool)}`,
     `pool_mode=${mode} pool_size=${size} min_pool_size=${minSize} reserve_pool=${reserve} max_db_connections=${maxConnections}${readOnly}`,
   ].join(" ");
 }

@@ -28,9 +28,14 @@ const isTask = ({ args }: Placed) => args.mustRun === false;
 const tree = (made: readonly Placed[]) =>
   made.map(({ type, name, parent }) => `${parent ?? ""} > ${type.split(":").at(-1)} ${name}`).sort();
 
-const expectedTree = (nodes: readonly string[]) => {
-  const parts = ["etcd-1", ...nodes, "pooler-1", "agent"];
-  const roles = ["ladder_admin", "ladder_replication", "ladder_rewind", "ladder_agent", "ladder_monitor", "app", "app_ro"];
+const expectedTree = (nodes: readonly string[], cache: readonly string[] = []) => {
+  const parts = ["etcd-1", ...nodes, ...cache, "pooler-1", "agent"];
+  const door = cache.length > 0 ? ["cache-door"] : [];
+  const roles = [
+    ...["ladder_admin", "ladder_replication", "ladder_rewind", "ladder_agent", "ladder_monitor", "app", "app_ro"],
+    // From the start, so that the cache's URL is the same when it comes back.
+    ...["cache_app", "ladder_cache", "ladder_cache_copy", "ladder_cache_door"],
+  ];
   const under = (parent: string, ...children: string[]) => children.map((child) => `${parent} > ${child}`);
   return [
     ...under("", "Target dev"),
@@ -39,7 +44,13 @@ const expectedTree = (nodes: readonly string[]) => {
     ...under("images", "Image image-node", "Image image-pooler", "Image image-agent"),
     ...under("secrets", "PrivateKey ca", "SelfSignedCert ca", ...roles.map((role) => `RandomPassword password-${role}`)),
     ...under("secrets", ...parts.flatMap((part) => [`PrivateKey ${part}`, `CertRequest ${part}`, `LocallySignedCert ${part}`])),
-    ...under("files", "Container agent-files", ...parts.map((part) => `Volume files-${part}`)),
+    ...under("files", "Container agent-files", ...[...parts, ...door].map((part) => `Volume files-${part}`)),
+    ...door.flatMap((part) => [
+      ...under("dev", "Cache cache"),
+      ...under("images", "Image image-cache"),
+      ...under("cache", `Container ${part}`),
+    ]),
+    ...under("cache", ...cache.flatMap((node) => [`Container ${node}`, `Volume data-${node}`])),
     ...under("database", "Container etcd-1", "Volume data-etcd-1"),
     ...under("database", ...nodes.flatMap((node) => [`Container ${node}`, `Container agent-vacate-${node}`, `Volume data-${node}`])),
     ...under("pooler", "Container pooler-1"),
@@ -48,21 +59,23 @@ const expectedTree = (nodes: readonly string[]) => {
 };
 
 describe.each([
-  { stage: 1, nodes: ["main-1"], memory: 4096, cpuSet: "0-1" },
-  { stage: 2, nodes: ["main-1", "main-2"], memory: 8192, cpuSet: "0-3" },
-])("stage $stage", ({ stage, nodes, memory, cpuSet }) => {
+  { stage: 1, nodes: ["main-1"], cache: [], memory: 4096, cpuSet: "0-1" },
+  { stage: 2, nodes: ["main-1", "main-2"], cache: [], memory: 8192, cpuSet: "0-3" },
+  { stage: 3, nodes: ["main-1", "main-2", "main-3"], cache: ["cache-0-1", "cache-0-2"], memory: 13_088, cpuSet: "0-7" },
+])("stage $stage", ({ stage, nodes, cache, memory, cpuSet }) => {
+  const withCache = cache.length > 0;
   let made: Placed[];
   beforeAll(async () => {
     made = await runTarget({ stage });
   });
 
   test("makes exactly these resources, each below its component", () => {
-    expect(tree(made)).toEqual(expectedTree(nodes));
+    expect(tree(made)).toEqual(expectedTree(nodes, cache));
   });
 
   test("names everything after the stack, and labels it with stack and owner", () => {
     const onEngine = made.filter(({ type }) => [CONTAINER, VOLUME, "docker:index/network:Network"].includes(type));
-    expect(onEngine).toHaveLength(nodes.length * 4 + 11);
+    expect(onEngine).toHaveLength(nodes.length * 4 + 11 + cache.length * 3 + (withCache ? 2 : 0));
     for (const { name, args } of onEngine) {
       expect(args.name).toBe(`pgladder-dev-${name}`);
       expect(args.labels).toEqual(
@@ -74,11 +87,13 @@ describe.each([
     }
   });
 
-  test("publishes one port, the pooler's, on this machine only", () => {
+  test("publishes the pooler's port, and with a cache its door's and nodes', on this machine only", () => {
     const published = ofType(made, CONTAINER).filter(({ args }) => args.ports !== undefined);
-    expect(published.map(({ name, args }) => [name, args.ports])).toEqual([
-      ["pooler-1", [{ internal: 6432, external: 6432, ip: "127.0.0.1" }]],
-    ]);
+    const one = (port: number) => [{ internal: port, external: port, ip: "127.0.0.1" }];
+    expect(Object.fromEntries(published.map(({ name, args }) => [name, args.ports]))).toEqual({
+      "pooler-1": one(6432),
+      ...(withCache ? { "cache-door": one(7432), "cache-0-1": one(7433), "cache-0-2": one(7434) } : {}),
+    });
     expect(ofType(made, CONTAINER).filter(({ args }) => args.networkMode === "host" || args.publishAllPorts)).toEqual([]);
   });
 
@@ -92,6 +107,9 @@ describe.each([
         ["agent", 512, -1, "0"],
         ["etcd-1", 256, -1, "0"],
         ["pooler-1", 512, -1, "0"],
+        // 2 GB of data each.
+        ...cache.map((node) => [node, 3136, -1, "0"]),
+        ...(withCache ? [["cache-door", 256, -1, "0"]] : []),
       ].sort(),
     );
   });
@@ -105,7 +123,8 @@ describe.each([
       ]),
     );
     const agent = { agent: "7432", "agent-configure": "7432", "agent-migrate": "7432", "agent-files": "0" };
-    expect(users).toEqual({ ...node, ...agent, "etcd-1": "5432", "pooler-1": "6432" });
+    const ofCache = { ...Object.fromEntries(cache.map((name) => [name, "6379"])), ...(withCache ? { "cache-door": "6432" } : {}) };
+    expect(users).toEqual({ ...node, ...agent, ...ofCache, "etcd-1": "5432", "pooler-1": "6432" });
     expect(container(made, "agent-files")).toMatchObject({ networkMode: "none" });
     for (const each of ofType(made, CONTAINER)) {
       expect(each.args.securityOpts).toEqual(["no-new-privileges:true"]);
@@ -138,6 +157,11 @@ describe.each([
     for (const node of nodes)
       expect(mounts(node)).toEqual([
         { volumeName: `pgladder-dev-data-${node}`, containerPath: "/var/lib/postgresql" },
+        { volumeName: `pgladder-dev-files-${node}`, containerPath: "/etc/pgladder", readOnly: true },
+      ]);
+    for (const node of cache)
+      expect(mounts(node)).toEqual([
+        { volumeName: `pgladder-dev-data-${node}`, containerPath: "/var/lib/valkey" },
         { volumeName: `pgladder-dev-files-${node}`, containerPath: "/etc/pgladder", readOnly: true },
       ]);
     expect(mounts("pooler-1")).toEqual([{ volumeName: "pgladder-dev-files-pooler-1", containerPath: "/etc/pgladder", readOnly: true }]);
@@ -188,6 +212,37 @@ test("a memory limit grows at once and shrinks one up later", async () => {
   expect(await memory(small, large, small)).toBe(4096);
 });
 
+describe("the cache", () => {
+  test("a limit grows before the data may and shrinks one up later", async () => {
+    const memory = async (given: Given, ...before: Given[]) =>
+      container(await runTarget({ stage: 3, ...given }, { last: topologyAt({ stage: 3, ...given }, ...before).last }), "cache-0-1").memory;
+    const [small, large] = [
+      { stage: 3, cache: { memory: "64MB" } },
+      { stage: 3, cache: { memory: "1GB" } },
+    ];
+    expect(await memory(large, small)).toBe(1_600);
+    expect(await memory(small, large)).toBe(1_600);
+    expect(await memory(small, large, small)).toBe(160);
+  });
+
+  test("is held with its door and its URL when a stage without it is chosen, and goes when it is let go", async () => {
+    const back = { stage: 2 };
+    const held = await runTarget(back, { last: topologyAt(back, { stage: 3 }).last });
+    expect(tree(held)).toEqual(expectedTree(["main-1", "main-2", "main-3"], ["cache-0-1", "cache-0-2"]));
+    const release = { ...back, release: true };
+    const gone = await runTarget(release, { last: topologyAt(back, { stage: 3 }, back, release).last });
+    expect(tree(gone)).toEqual(expectedTree(["main-1", "main-2"]));
+  });
+
+  test("is behind one URL, known and secret from stage 3 on", async () => {
+    const { outputs, secret } = await runProgram({ stage: "3" });
+    expect(outputs.cacheUrl).toBe("rediss://app:secret-password-cache_app@127.0.0.1:7432");
+    expect(secret).toContain("cacheUrl");
+    const last = toOutputs(plan(parse({ stage: 3 }), undefined, HOST));
+    expect((await runProgram({ stage: "2" }, { last })).outputs.cacheUrl).toBe(outputs.cacheUrl);
+  });
+});
+
 test("the application's files go to the migrate task, which runs again when one changes", async () => {
   const migrate = container(await runTarget({}), "agent-migrate");
   expect(migrate.uploads).toEqual([
@@ -204,7 +259,7 @@ test("a rotation changes the keepers of the logins' passwords only", async () =>
     );
   const [before, after] = [await keepers({}), await keepers({ rotation: 1 })];
   const changed = Object.keys(after).filter((name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]));
-  expect(changed.sort()).toEqual(["password-app", "password-app_ro", "password-ladder_monitor"]);
+  expect(changed.sort()).toEqual(["password-app", "password-app_ro", "password-cache_app", "password-ladder_monitor"]);
 });
 
 describe("the program", () => {
@@ -235,7 +290,12 @@ describe("the program", () => {
   });
 
   test.each([
-    [{ stage: "3" }, "  pgladder:stage: got 3, want 1 or 2 (stage 3 on docker is not built yet)"],
+    [{ stage: "4" }, "  pgladder:stage: got 4, want 1, 2 or 3 (stage 4 on docker is not built yet)"],
+    [
+      { stage: "3", replicaRegions: ["eu-west-1"] },
+      '  pgladder:replicaRegions: got ["eu-west-1"], want none (further regions on docker are not built yet)',
+    ],
+    [{ stage: "3", cache: { groups: 2 } }, "  pgladder:cache.groups: got 2, want 1 (several groups on docker are not built yet)"],
     [{ stage: "1", target: "aws" }, "  pgladder:stage: got 1, want another target (stage 1 on aws is not built yet)"],
     [{ stage: "6" }, '  pgladder:stage: got "6", want one of 1, 2, 3, 4, 5'],
     [{ schema: "sql/nowhere" }, '  pgladder:schema: got "sql/nowhere (not there)", want a folder of .sql files'],

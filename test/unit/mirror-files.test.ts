@@ -1,17 +1,19 @@
 /** Which file goes to whom, and who gets to see which password. Cannot prove modes and owners on a volume: the mirror's containers do. */
 import { describe, expect, test } from "vitest";
-import { desired, type MirrorFile } from "../../plan/mirror.ts";
+import { cacheDoorConfig, desired, haproxyConfig, type MirrorFile, valkeyStatic } from "../../plan/mirror.ts";
 import { parseLastOutputs, plan, toOutputs } from "../../plan/topology.ts";
 import { gib } from "../../plan/types.ts";
 import { parse } from "../support/config.ts";
-import { contentOf, filesOf, passwordOf, SECRET_ROLES, topologyOf } from "../support/mirror.ts";
+import { CACHE_ROLES, contentOf, digestOf, filesOf, passwordOf, SECRET_ROLES, topologyOf } from "../support/mirror.ts";
 
 const NODE_FILES = ["ca.crt", "node.crt", "node.key", "patroni.yml"];
 const POOLER_FILES = ["ca.crt", "haproxy.cfg", "pgbouncer.ini", "pooler.crt", "pooler.key", "pooler.pem", "userlist.txt"];
 const AGENT_FILES = ["agent.crt", "agent.key", "ca.crt", "desired.json", "passwords.json"];
+const CACHE_FILES = ["ca.crt", "cache.crt", "cache.key", "door.password", "users.acl", "valkey.conf"];
 const STAGES = [
-  { stage: 1, nodes: ["main-1"] },
-  { stage: 2, nodes: ["main-1", "main-2"] },
+  { stage: 1, nodes: ["main-1"], cache: [] },
+  { stage: 2, nodes: ["main-1", "main-2"], cache: [] },
+  { stage: 3, nodes: ["main-1", "main-2", "main-3"], cache: ["cache-0-1", "cache-0-2"] },
 ];
 
 /** Owner and file names by part. */
@@ -31,16 +33,20 @@ const byPart = (files: readonly MirrorFile[]) => {
   );
 };
 
-describe.each(STAGES)("stage $stage", ({ stage, nodes }) => {
+describe.each(STAGES)("stage $stage", ({ stage, nodes, cache }) => {
   const files = filesOf(topologyOf({ stage }));
   const rolesSeenBy = (part: string) =>
-    SECRET_ROLES.filter((role) => files.some(({ path, content }) => path.startsWith(`${part}/`) && content.includes(passwordOf(role))));
+    [...SECRET_ROLES, ...CACHE_ROLES].filter((role) =>
+      files.some(({ path, content }) => path.startsWith(`${part}/`) && new RegExp(`${passwordOf(role)}(?!\\w)`).test(content)),
+    );
 
   test("each part has its own files, owned by the user of its image", () => {
     expect(byPart(files)).toEqual({
       "etcd-1": { owners: ["5432:5432"], files: ["ca.crt", "node.crt", "node.key"] },
       ...Object.fromEntries(nodes.map((node) => [node, { owners: ["5432:5432"], files: NODE_FILES }])),
       "pooler-1": { owners: ["6432:6432"], files: POOLER_FILES },
+      ...Object.fromEntries(cache.map((node) => [node, { owners: ["6379:6379"], files: CACHE_FILES }])),
+      ...(cache.length > 0 ? { "cache-door": { owners: ["6432:6432"], files: ["ca.crt", "haproxy.cfg"] } } : {}),
       agent: { owners: ["7432:7432"], files: AGENT_FILES },
     });
     expect(new Set(files.map(({ path }) => path)).size).toBe(files.length);
@@ -50,13 +56,13 @@ describe.each(STAGES)("stage $stage", ({ stage, nodes }) => {
     expect(rolesSeenBy("etcd-1")).toEqual([]);
     for (const node of nodes) expect(rolesSeenBy(node)).toEqual(["ladder_admin", "ladder_replication", "ladder_rewind"]);
     expect(rolesSeenBy("pooler-1")).toEqual(["ladder_agent"]);
-    expect(rolesSeenBy("agent").sort()).toEqual(
-      ["ladder_admin", "ladder_agent", "ladder_monitor", "ladder_replication", "ladder_rewind", "app", "app_ro"].sort(),
-    );
+    for (const node of cache) expect(rolesSeenBy(node).sort()).toEqual(["ladder_cache_copy", "ladder_cache_door"]);
+    expect(rolesSeenBy("cache-door")).toEqual(cache.length > 0 ? ["ladder_cache_door"] : []);
+    expect(rolesSeenBy("agent").sort()).toEqual([...SECRET_ROLES, ...(cache.length > 0 ? CACHE_ROLES : [])].sort());
   });
 
   test("a private key is in its own part only", () => {
-    for (const part of ["etcd-1", ...nodes, "pooler-1", "agent"]) {
+    for (const part of ["etcd-1", ...nodes, ...cache, "pooler-1", "agent"]) {
       const holders = files.filter(({ content }) => content.includes(`key of ${part}\n`)).map(({ path }) => path.split("/")[0]);
       expect([part, [...new Set(holders)]]).toEqual([part, [part]]);
     }
@@ -77,6 +83,50 @@ describe.each(STAGES)("stage $stage", ({ stage, nodes }) => {
       held: [],
     });
   });
+});
+
+describe("the cache", () => {
+  const topology = topologyOf({ stage: 3 });
+
+  test("nodes know their users by digests", () => {
+    const users = contentOf(topology, "cache-0-2/users.acl");
+    for (const role of CACHE_ROLES) expect(users).toContain(` #${digestOf(role)} `);
+    expect(contentOf(topology, "cache-0-2/valkey.conf")).toMatch(/^tls-port 7434$/m);
+  });
+
+  test("the agent is told nodes, ports, limits and the door", () => {
+    expect(desired(topology).cache).toMatchObject({
+      nodes: [
+        { name: "cache-0-1", port: 7433, memory: 2_097_152 },
+        { name: "cache-0-2", port: 7434, memory: 2_097_152 },
+      ],
+      wanted: ["cache-0-1", "cache-0-2"],
+      door: { host: "cache-door", port: 7432 },
+    });
+    expect(desired(topologyOf({ stage: 2 })).cache).toBeNull();
+  });
+
+  test("held, its nodes stay and none of them is wanted", () => {
+    const back = plan(parse({ stage: 2 }), parseLastOutputs(toOutputs(topology)), { cores: 8, memory: gib(64) });
+    expect(desired(back).cache).toMatchObject({ nodes: [{ name: "cache-0-1" }, { name: "cache-0-2" }], wanted: [] });
+    expect(back.cacheDoor).toEqual({ name: "cache-door", port: 7432 });
+  });
+
+  test("what replaces a container when it changes holds no password and not what the agent changes", () => {
+    const [node] = topology.cache;
+    expect(valkeyStatic(topology, node!)).toBe(valkeyStatic(topologyOf({ stage: 3, cache: { memory: "64MB" } }), node!));
+    expect(valkeyStatic(topology, node!)).toMatch(/^primaryauth $/m);
+    expect(cacheDoorConfig(6432, "")).toBe(contentOf(topology, "cache-door/haproxy.cfg").replace("password-of-ladder_cache_door", ""));
+  });
+});
+
+test("the climb from stage to stage leaves the pooler's haproxy.cfg as it is: it is read at start only", () => {
+  const all = [1, 2, 3].map((stage) => haproxyConfig(topologyOf({ stage })));
+  expect(new Set(all).size).toBe(1);
+  expect(all[0]).toMatch(/^ {2}maxconn 1000$/m);
+  expect(
+    haproxyConfig(topologyOf({ stage: 3, primary: { memory: "256GB" }, pooler: { defaultPoolSize: 300, maxDbConnections: 400 } })),
+  ).toMatch(/^ {2}maxconn 1340$/m);
 });
 
 test("the pooler's own files", () => {

@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { perProcess, plan, toOutputs } from "../../plan/topology.ts";
+import { tune } from "../../plan/tuning/index.ts";
 import { gib, InputError, mib, STAGES, type Stage, TARGETS } from "../../plan/types.ts";
 import { type Given, parse } from "../support/config.ts";
 
@@ -30,6 +31,7 @@ describe("names", () => {
     expect(names(topology.cache)).toBe(CACHE[stage]);
     expect(names(topology.consensus)).toBe("etcd-1");
     expect(names(topology.poolers)).toBe("pooler-1");
+    expect(topology.cacheDoor).toEqual(stage < 3 ? null : { name: "cache-door", port: 7432 });
   });
 
   it.each(STAGES)("stage %i on aws: the same, with etcd on EC2 only and more poolers", (stage) => {
@@ -37,6 +39,7 @@ describe("names", () => {
     const onEc2 = planned({ stage, target: "aws", engine: "ec2" });
     expect([topology, onEc2].map(({ nodes }) => names(nodes))).toEqual([NODES[stage], NODES[stage]]);
     expect(names(topology.cache)).toBe(CACHE[stage]);
+    expect(topology.cacheDoor).toBeNull();
     expect(names(topology.consensus)).toBe(stage === 5 ? "etcd-1 etcd-2 etcd-3" : "");
     expect(names(onEc2.consensus)).toBe("etcd-1 etcd-2 etcd-3");
     expect(names(topology.poolers)).toBe(
@@ -189,6 +192,61 @@ describe("tuning inputs", () => {
             database: "shop",
           });
       }
+  });
+});
+
+describe("pools on a small docker host", () => {
+  const HOST_24 = { cores: 2, memory: gib(24) };
+  const shown = (given: Given, host = HOST_24) => {
+    const { nodes, pools, pooling, tuning } = planned(given, host);
+    return {
+      memory: nodes[0]!.machine.memory / 1024,
+      pools: pools.slice(0, 4).map(({ size, minSize, reserve }) => [size, minSize, reserve].join("/")),
+      pooling: [pooling.defaultPoolSize, pooling.minPoolSize, pooling.reservePoolSize, pooling.sessionPoolSize],
+      connections: [...new Set(Object.values(tuning).map((input) => `${input.serverConnections} of ${input.plannedConnections}`))],
+    };
+  };
+
+  it.each<[Stage, ReturnType<typeof shown>]>([
+    [1, { memory: 4_096, pools: ["25/10/5", "25/10/5", "10/0/0"], pooling: [25, 10, 5, 10], connections: ["70 of 170"] }],
+    [2, { memory: 7_360, pools: ["50/10/10", "50/10/10", "20/0/0"], pooling: [50, 10, 10, 20], connections: ["140 of 170"] }],
+    [3, { memory: 4_896, pools: ["50/10/25", "50/10/25", "20/0/0"], pooling: [50, 10, 25, 20], connections: ["170 of 170"] }],
+    [4, { memory: 1_472, pools: ["10/2/5", "10/2/5", "4/0/0", "5/0/0"], pooling: [10, 2, 5, 4], connections: ["34 of 170", "44 of 220"] }],
+    [5, { memory: 1_472, pools: ["13/2/6", "13/2/6", "5/0/0"], pooling: [13, 2, 6, 5], connections: ["43 of 170"] }],
+  ])("stage %i on 24 GB and 2 cores has pools that its nodes carry, and the connections of the whole ladder planned", (stage, want) => {
+    expect(shown({ stage })).toEqual(want);
+  });
+
+  it.each(STAGES)("stage %i on 24 GB is tuned, not refused", (stage) => {
+    for (const input of Object.values(planned({ stage }, HOST_24).tuning)) expect(() => tune(input)).not.toThrow();
+  });
+
+  it("takes all sizes down by the same share, as little as the memory asks for", () => {
+    expect(shown({ stage: 3 }, { cores: 2, memory: gib(16) }).pools).toEqual(["33/6/16", "33/6/16", "13/0/0"]);
+    expect(shown({ stage: 3 }, { cores: 2, memory: gib(16) }).connections).toEqual(["111 of 170"]);
+  });
+
+  it("leaves what the operator wrote, also where it is the profile's own number, and refuses it where it does not fit", () => {
+    const written = { stage: 4, pooler: { defaultPoolSize: 12, minPoolSize: 3 } };
+    expect(shown(written).pools).toEqual(["12/3/4", "12/3/4", "3/0/0", "4/0/0"]);
+    const tooMuch = planned({ stage: 4, pooler: { defaultPoolSize: 50 } }, HOST_24);
+    expect(tooMuch.pools.slice(0, 3).map(({ size }) => size)).toEqual([50, 50, 20]);
+    expect(() => tune(tooMuch.tuning["main-1"]!)).toThrow(/serverConnections: got 170, want at most 45 server connections/);
+  });
+
+  it("touches nothing on aws, where the class decides the memory", () => {
+    const { pools, tuning } = planned({ stage: 4, target: "aws" }, { cores: 1, memory: mib(512) });
+    expect([pools[0]?.size, tuning["main-1"]?.serverConnections]).toEqual([50, 170]);
+  });
+
+  it("counts held nodes, which share the host", () => {
+    const host = { cores: 2, memory: gib(12) };
+    const three = plan(parse({ stage: 3 }), undefined, host);
+    const back = plan(parse({ stage: 2 }), toOutputs(three), host);
+    expect([three, back].map(({ pools, nodes }) => [nodes.length, pools[0]?.size])).toEqual([
+      [3, 24],
+      [3, 29],
+    ]);
   });
 });
 
