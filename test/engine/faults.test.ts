@@ -139,7 +139,7 @@ test("an empty folder is refused where files were applied before", async () => {
   mkdirSync(empty);
   writeFileSync(join(empty, "README"), "no SQL here\n");
   expect(await stack.failingUp({ schema: relative(ROOT, empty) })).toContain(
-    'got "none of the 3 files applied to this database", want "the folder this database was made from"',
+    'got "none of the 3 files applied to this database", want the folder this database was made from',
   );
 });
 
