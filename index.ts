@@ -1,34 +1,28 @@
-import { cpus, totalmem } from "node:os";
 import * as pulumi from "@pulumi/pulumi";
 import { DockerTarget } from "./components/docker/index.ts";
+import { thisHost } from "./components/host.ts";
 import { outputs } from "./components/outputs.ts";
 import { readSchema } from "./components/schema.ts";
 import type { TargetClass } from "./components/target.ts";
+import { ownConfig } from "./plan/config/own.ts";
 import { parseConfig } from "./plan/config.ts";
 import { refuseNotBuilt } from "./plan/stages.ts";
 import { parseLastOutputs, plan } from "./plan/topology.ts";
-import { kib, type Target } from "./plan/types.ts";
+import type { Target } from "./plan/types.ts";
 
 const TARGETS: Partial<Record<Target, TargetClass>> = { docker: DockerTarget };
 
 /** The Pulumi program: read, plan, choose the target, export. */
 export default async function program(): Promise<Record<string, unknown>> {
   const stack = pulumi.getStack();
-  const config = parseConfig(own(pulumi.runtime.allConfig()), { stack });
+  const config = parseConfig(ownConfig(pulumi.runtime.allConfig()), { stack });
   refuseNotBuilt(config);
   const last = parseLastOutputs(await lastOutput("topology"));
-  const topology = plan(config, last, { cores: cpus().length, memory: kib(Math.floor(totalmem() / 1024)) });
+  const topology = plan(config, last, thisHost());
   const schema = readSchema(import.meta.dirname, config.schema);
   const TargetOfChoice = TARGETS[config.target]!;
   const target = new TargetOfChoice(stack, { config, topology, last, schema });
   return outputs(topology, target);
-}
-
-function own(all: Record<string, string>): Record<string, string> {
-  const prefix = "pgladder:";
-  return Object.fromEntries(
-    Object.entries(all).flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])),
-  );
 }
 
 /** An output of this stack's last run; undefined at the first. */
