@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { READ_PORT, WRITE_PORT } from "../plan/render/haproxy.ts";
-import { type Context, connectNode, connectPooler, connectThrough, until, withClient } from "./connections.ts";
+import { type Context, connectPooler, connectThrough, until, withClient } from "./connections.ts";
 
 /** PgBouncer could not be paused: a transaction of the application went on for longer than the stall we allow. */
 export class StillBusy extends Error {}
@@ -78,11 +78,6 @@ export async function primaryReachable(context: Context, timeout: number): Promi
 /** Returns when the pooler's reads lead to a replica. */
 export async function replicaReachable(context: Context, timeout: number): Promise<void> {
   await until("a replica behind the pooler", timeout, () => withClient(connectThrough(context, READ_PORT), isRecovering(true)), 100);
-}
-
-/** Returns when this node takes writes. */
-export async function nodeWritable(context: Context, node: string, timeout: number): Promise<void> {
-  await until(`${node} as a primary`, timeout, () => withClient(connectNode(context, node), isRecovering(false)), 20);
 }
 
 const isRecovering = (wanted: boolean) => async (client: pg.Client) => {

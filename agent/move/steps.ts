@@ -1,7 +1,7 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
 import { checkPrimary, giveReads, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
-import { nodeWritable, paused, poolerCommand, primaryReachable, replicaReachable } from "../pooler.ts";
+import { paused, poolerCommand, primaryReachable, replicaReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
 
 /** New transactions wait at most this long for running ones before a restart is put off, in ms. */
@@ -75,17 +75,14 @@ async function restartPrimary(context: Context, patroni: Patroni, node: string):
   await checkpoint(context, node);
   let restart: Promise<void> | undefined;
   try {
+    // Whatever can be done before clients wait is done before.
+    await trustPrimary(context, node);
+    const before = await startTime(context, node);
     const stall = await paused(context, { databases, patience: PATIENCE }, async () => {
-      await trustPrimary(context, node);
-      const before = await startTime(context, node);
       restart = patroni.restart(node);
-      await until(
-        `${node} after its restart`,
-        RETURN_LIMIT,
-        async () => ((await startTime(context, node)) !== before ? true : undefined),
-        20,
-      );
-      await nodeWritable(context, node, RETURN_LIMIT);
+      const back = until(`${node} as a primary after its restart`, RETURN_LIMIT, () => writableSince(context, node, before), 20);
+      // A refusal by Patroni ends the wait at once.
+      await Promise.race([back, restart.then(() => back)]);
     });
     await restart;
     return `${node} restarted, writes waited ${Math.round(stall)} ms`;
@@ -106,10 +103,22 @@ async function warm(context: Context, nodes: readonly string[]): Promise<void> {
   for (const node of nodes) await withClient(connectNode(context, node, context.desired.database), (client) => client.query("select"));
 }
 
+/** When this node's PostgreSQL started. */
 async function startTime(context: Context, node: string): Promise<string | undefined> {
   return withClient(connectNode(context, node), async (client) => {
     const { rows } = await client.query<{ start: string }>("select pg_postmaster_start_time()::text as start");
     return rows[0]?.start;
+  });
+}
+
+/** True when this node's PostgreSQL takes writes and is not the one that started at `before`. */
+async function writableSince(context: Context, node: string, before: string | undefined): Promise<true | undefined> {
+  return withClient(connectNode(context, node), async (client) => {
+    const { rows } = await client.query<{ ready: boolean }>(
+      "select pg_postmaster_start_time()::text is distinct from $1 and not pg_is_in_recovery() as ready",
+      [before],
+    );
+    return rows[0]?.ready ? true : undefined;
   });
 }
 

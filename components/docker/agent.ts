@@ -113,7 +113,6 @@ export class Agent extends pulumi.ComponentResource {
         volumes,
         uid: UIDS.agent,
         memory: AGENT_MEMORY,
-        cores: 1,
         command: ["move"],
         // The mover writes its status after every look at the cluster.
         healthcheck: 'test -n "$(find /run/ladder/status.json -mmin -1)"',

@@ -43,7 +43,6 @@ export class Cache extends pulumi.ComponentResource {
       { name: dockerName(around.stack, `data-${name}`), labels: labels(around) },
       { parent: this },
     );
-    const ask = `valkey-cli --no-auth-warning --user ${CACHE_USERS.door.user} --tls --cacert ${CACHE_FILES}/ca.crt -h ${CACHE_ADDRESS} -p ${port} role`;
     return service(
       around,
       {
@@ -52,14 +51,12 @@ export class Cache extends pulumi.ComponentResource {
         uid: UIDS.cache,
         port,
         memory: limitOf(node, last),
-        cores: 1,
         volumes: [
           { volumeName: data.name, containerPath: "/var/lib/valkey" },
           { volumeName: files[name]!.name, containerPath: CACHE_FILES, readOnly: true },
         ],
         readAtStart: valkeyStatic(topology, node),
-        // A primary, or a replica that has copied everything.
-        healthcheck: `REDISCLI_AUTH=$(cat ${CACHE_FILES}/door.password) ${ask} | grep -Eqx 'master|connected'`,
+        healthcheck: healthcheck(port),
       },
       { parent: this, dependsOn: after.apply((gates) => [...gates, ...before]) },
     );
@@ -77,7 +74,6 @@ export class Cache extends pulumi.ComponentResource {
         uid: UIDS.pooler,
         port: cacheDoor.port,
         memory: DOOR_MEMORY,
-        cores: 1,
         command: ["haproxy", "-db", "-f", config],
         volumes: [{ volumeName: files[cacheDoor.name]!.name, containerPath: CACHE_FILES, readOnly: true }],
         readAtStart: cacheDoorConfig(topology.port, ""),
@@ -87,6 +83,19 @@ export class Cache extends pulumi.ComponentResource {
     );
     return [door];
   }
+}
+
+/**
+ * A primary, or a replica that has copied everything: the next node is replaced only then. A replica whose primary is not there passes too: after
+ * `bin/down` it is made before its primary is, and without the agent nobody makes it one.
+ */
+function healthcheck(port: number): string {
+  const ask = `valkey-cli --no-auth-warning --user ${CACHE_USERS.door.user} --tls --cacert ${CACHE_FILES}/ca.crt -h ${CACHE_ADDRESS} -p ${port} role`;
+  // The answer of a replica: slave, its primary's address and port, the state of its connection.
+  return [
+    `set -- $(REDISCLI_AUTH=$(cat ${CACHE_FILES}/door.password) ${ask})`,
+    `[ "$1" = master ] || { [ "$1" = slave ] && { [ "$4" = connected ] || ! timeout 1 bash -c "</dev/tcp/$2/$3"; }; }`,
+  ].join("; ");
 }
 
 /** In MiB: a limit grows before the data may, and shrinks one `up` after it. */

@@ -31,8 +31,8 @@ export interface ServiceArgs {
   volumes: docker.types.input.ContainerVolume[];
   /** Mebibytes. */
   memory: number;
-  /** Cores that it may use, from the first. */
-  cores: number;
+  /** Cores that it may use, from the first; without it, the time of one core, on any of them. */
+  cores?: number;
   /** Id of the image's own user. */
   uid: number;
   command?: string[];
@@ -60,7 +60,8 @@ export function service(around: Surroundings, args: ServiceArgs, options: pulumi
       memory,
       // Without a limit of its own, so that the memory limit can be raised and lowered in place.
       memorySwap: -1,
-      cpuSet: cores > 1 ? `0-${cores - 1}` : "0",
+      // A set of cores can be changed in place. Parts that never change share the time of all cores: pinned to one, they would wait for each other.
+      ...(cores === undefined ? { cpus: "1" } : { cpuSet: cores > 1 ? `0-${cores - 1}` : "0" }),
       // A node that is cut off must notice within Patroni's ttl: the resolver's default waits for 10 s.
       dnsOpts: ["timeout:1", "attempts:1"],
       shmSize: 8_192,

@@ -54,7 +54,6 @@ export class Database extends pulumi.ComponentResource {
         volumes,
         uid: UIDS.node,
         memory: ETCD_MEMORY,
-        cores: 1,
         command: [
           "etcd",
           `--name=${name}`,

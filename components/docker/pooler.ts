@@ -34,7 +34,6 @@ export class Pooler extends pulumi.ComponentResource {
         readAtStart: haproxy,
         uid: UIDS.pooler,
         memory: POOLER_MEMORY,
-        cores: 1,
         volumes: [{ volumeName: files.name, containerPath: POOLER_FILES, readOnly: true }],
         healthcheck: `psql -XqAt -h /tmp -p ${port} -U pgbouncer pgbouncer -c 'show version'`,
       },

@@ -99,17 +99,17 @@ describe.each([
 
   test("limits memory and cores of every container that stays", () => {
     const limits = ofType(made, CONTAINER).flatMap((each) =>
-      isTask(each) ? [] : [[each.name, each.args.memory, each.args.memorySwap, each.args.cpuSet]],
+      isTask(each) ? [] : [[each.name, each.args.memory, each.args.memorySwap, each.args.cpuSet ?? Number(each.args.cpus)]],
     );
     expect(limits.sort()).toEqual(
       [
         ...nodes.map((node) => [node, memory, -1, cpuSet]),
-        ["agent", 512, -1, "0"],
-        ["etcd-1", 256, -1, "0"],
-        ["pooler-1", 512, -1, "0"],
+        ["agent", 512, -1, 1],
+        ["etcd-1", 256, -1, 1],
+        ["pooler-1", 512, -1, 1],
         // 2 GB of data each.
-        ...cache.map((node) => [node, 3136, -1, "0"]),
-        ...(withCache ? [["cache-door", 256, -1, "0"]] : []),
+        ...cache.map((node) => [node, 3136, -1, 1]),
+        ...(withCache ? [["cache-door", 256, -1, 1]] : []),
       ].sort(),
     );
   });
@@ -296,7 +296,7 @@ describe("the program", () => {
       '  pgladder:replicaRegions: got ["eu-west-1"], want none (further regions on docker are not built yet)',
     ],
     [{ stage: "3", cache: { groups: 2 } }, "  pgladder:cache.groups: got 2, want 1 (several groups on docker are not built yet)"],
-    [{ stage: "1", target: "aws" }, "  pgladder:stage: got 1, want another target (stage 1 on aws is not built yet)"],
+    [{ stage: "4", target: "aws" }, "  pgladder:stage: got 4, want 1, 2 or 3 (stage 4 on aws is not built yet)"],
     [{ stage: "6" }, '  pgladder:stage: got "6", want one of 1, 2, 3, 4, 5'],
     [{ schema: "sql/nowhere" }, '  pgladder:schema: got "sql/nowhere (not there)", want a folder of .sql files'],
     [{ schema: "package.json" }, '  pgladder:schema: got "package.json (a file)", want a folder of .sql files'],
