@@ -1,5 +1,4 @@
 import * as pulumi from "@pulumi/pulumi";
-import { DockerTarget } from "./components/docker/index.ts";
 import { thisHost } from "./components/host.ts";
 import { outputs } from "./components/outputs.ts";
 import { readSchema } from "./components/schema.ts";
@@ -10,7 +9,11 @@ import { refuseNotBuilt } from "./plan/stages.ts";
 import { parseLastOutputs, plan } from "./plan/topology.ts";
 import type { Target } from "./plan/types.ts";
 
-const TARGETS: Partial<Record<Target, TargetClass>> = { docker: DockerTarget };
+/** Loaded when it is chosen: the other's provider takes seconds to load. */
+const TARGETS: Record<Target, () => Promise<TargetClass>> = {
+  docker: async () => (await import("./components/docker/index.ts")).DockerTarget,
+  aws: async () => (await import("./components/aws/index.ts")).AwsTarget,
+};
 
 /** The Pulumi program: read, plan, choose the target, export. */
 export default async function program(): Promise<Record<string, unknown>> {
@@ -20,7 +23,7 @@ export default async function program(): Promise<Record<string, unknown>> {
   const last = parseLastOutputs(await lastOutput("topology"));
   const topology = plan(config, last, thisHost());
   const schema = readSchema(import.meta.dirname, config.schema);
-  const TargetOfChoice = TARGETS[config.target]!;
+  const TargetOfChoice = await TARGETS[config.target]();
   const target = new TargetOfChoice(stack, { config, topology, last, schema });
   return outputs(topology, target);
 }

@@ -69,14 +69,14 @@ export async function completeBootstrap(client: pg.Client): Promise<void> {
     await client.query(`grant execute on function pg_catalog.${name} to ${ROLES.rewind}`);
 }
 
-async function createDatabase(client: pg.Client, database: string, log: (line: string) => void): Promise<void> {
+export async function createDatabase(client: pg.Client, database: string, log: (line: string) => void): Promise<void> {
   const { rowCount } = await client.query("select from pg_database where datname = $1", [database]);
   if (rowCount === 1) return;
   await client.query(`create database ${client.escapeIdentifier(database)}`);
   log(`database ${database} made`);
 }
 
-async function setRoleParameters(client: pg.Client, { desired }: Context): Promise<void> {
+export async function setRoleParameters(client: pg.Client, { desired }: Context): Promise<void> {
   for (const [role, parameters] of Object.entries(desired.roleSettings)) {
     for (const [name, value] of Object.entries(parameters)) {
       await client.query(

@@ -13,6 +13,8 @@ export interface Context {
   desired: Desired;
   passwords: Passwords;
   log: (line: string) => void;
+  /** The primary of a managed server, by a name that follows it; undefined where Patroni keeps the cluster behind our own pooler. */
+  managed?: { host: string; port: number };
 }
 
 export function readContext(files: string, log: (line: string) => void): Context {
@@ -20,23 +22,30 @@ export function readContext(files: string, log: (line: string) => void): Context
   return { files, desired: json("desired.json") as Desired, passwords: json("passwords.json") as Passwords, log };
 }
 
-/** Connects as the platform's superuser to the primary, wherever it is now. */
+/** Connects as the platform's administrator to the primary, wherever it is now. */
 export const connectPrimary = (context: Context, database: string): Promise<pg.Client> => connectThrough(context, WRITE_PORT, database);
 
-/** Connects as the platform's superuser through one of the pooler's HAProxy ports. */
+/** Connects as the platform's administrator through one of the pooler's HAProxy ports; to the primary itself where it has a name. */
 export function connectThrough(context: Context, port: number, database = "postgres"): Promise<pg.Client> {
+  const ca = readFileSync(`${context.files}/ca.crt`);
+  if (context.managed) return connect({ ...context.managed, ...admin(context), database, ssl: { ca } });
   // HAProxy passes TLS through, so the certificate is a node's and its name cannot be known beforehand.
-  const ssl = { ca: readFileSync(`${context.files}/ca.crt`), checkServerIdentity: () => undefined };
+  const ssl = { ca, checkServerIdentity: () => undefined };
   return connect({ host: context.desired.pooler.host, port, ...admin(context), database, ssl });
 }
 
-/** Connects as the platform's superuser to one node, past the pooler. */
+/** Connects as the platform's administrator to one node, past the pooler. */
 export function connectNode(context: Context, host: string, database = "postgres"): Promise<pg.Client> {
   const ssl = { ca: readFileSync(`${context.files}/ca.crt`) };
   return connect({ host, port: 5432, ...admin(context), database, ssl });
 }
 
-const admin = ({ passwords }: Context) => ({ user: ROLES.admin, password: passwords[ROLES.admin], options: UNAUDITED });
+/** A managed server's administrator is no superuser, who alone may leave the audit log. */
+const admin = ({ passwords, managed }: Context) => ({
+  user: ROLES.admin,
+  password: passwords[ROLES.admin],
+  ...(managed ? {} : { options: UNAUDITED }),
+});
 
 /** Connects to PgBouncer's admin console. */
 export function connectPooler(context: Context): Promise<pg.Client> {

@@ -25,12 +25,12 @@ export const SETTINGS = {
 } as const;
 
 /** Ends the server when standard input closes, that is, when the process that started it is gone. */
-const POSTGRES = `
+const postgres = (settings: Readonly<Record<string, string>>): string => `
 set -e
 export PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/bench
 initdb -U bench --auth=trust --encoding=UTF8 --locale=C.UTF-8 >/dev/null
 echo "host all all all trust" >> $PGDATA/pg_hba.conf
-postgres -c listen_addresses='*' -c unix_socket_directories=/tmp ${Object.entries(SETTINGS)
+postgres -c listen_addresses='*' -c unix_socket_directories=/tmp ${Object.entries(settings)
   .map(([name, value]) => `-c ${name}=${value}`)
   .join(" ")} </dev/null >&2 &
 server=$!
@@ -79,15 +79,16 @@ async function start(image: string, script: string, port: number, more: readonly
 }
 
 export interface Server extends Container {
-  connect: () => Promise<pg.Client>;
+  /** @default the superuser bench, in database bench */
+  connect: (database?: string, user?: string) => Promise<pg.Client>;
 }
 
 /** Starts PostgreSQL; its superuser is bench, without a password, its database bench, its port on this machine only. */
-export async function startServer(image: string): Promise<Server> {
+export async function startServer(image: string, settings: Readonly<Record<string, string>> = SETTINGS): Promise<Server> {
   const volume = ["-v", "/var/lib/postgresql", "--shm-size", "256m", "--user", "postgres"];
-  const container = await start(image, POSTGRES, 5432, volume);
-  const open = async (database: string): Promise<pg.Client> => {
-    const client = new pg.Client({ host: "127.0.0.1", port: container.port, user: "bench", database });
+  const container = await start(image, postgres(settings), 5432, volume);
+  const open = async (database = "bench", user = "bench"): Promise<pg.Client> => {
+    const client = new pg.Client({ host: "127.0.0.1", port: container.port, user, database });
     client.on("error", () => undefined);
     await client.connect();
     return client;
@@ -97,7 +98,7 @@ export async function startServer(image: string): Promise<Server> {
     if (client) {
       await client.query("create database bench");
       await client.end();
-      return { ...container, connect: () => open("bench") };
+      return { ...container, connect: open };
     }
     if (tries > TRIES) {
       await container.stop();

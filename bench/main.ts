@@ -4,6 +4,7 @@ import pg from "pg";
 import { ensureTestImage } from "../cli/test-image.ts";
 import { type Baseline, baselines, explained, makeExample } from "./baseline.ts";
 import { SETTINGS, startCache, startServer } from "./containers.ts";
+import { conversion } from "./conversion.ts";
 import { fill } from "./example.ts";
 import { baselineTable, type Found, ratioTable } from "./report.ts";
 import { runScenarios, SCENARIOS } from "./run.ts";
@@ -24,6 +25,8 @@ interface Outcome {
   rounds: number;
   settings: Readonly<Record<string, string>>;
   found: Found[];
+  /** What a conversion under load measured. */
+  conversion: string[];
   baselines: Baseline[];
   plans: Awaited<ReturnType<typeof explained>>;
 }
@@ -40,7 +43,7 @@ function atLeast(least: number): (text: string) => number {
 
 function scenarioNames(text: string): string[] {
   const names = text.split(",");
-  const known = ["baseline", ...SCENARIOS.map(({ name }) => name)];
+  const known = ["baseline", "conversion", ...SCENARIOS.map(({ name }) => name)];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new InvalidArgumentError(`got ${unknown.join(", ")}, want some of ${known.join(", ")}`);
   return names;
@@ -56,7 +59,7 @@ async function throughUrl(url: string, options: Options): Promise<Outcome> {
   try {
     progress("pgbench");
     const measured = await baselines({ ...options, image, url }, client);
-    return { rows: 0, rounds: 0, settings: {}, found: [], baselines: measured, plans: await explained(client) };
+    return { rows: 0, rounds: 0, settings: {}, found: [], conversion: [], baselines: measured, plans: await explained(client) };
   } finally {
     await client.end();
   }
@@ -65,6 +68,8 @@ async function throughUrl(url: string, options: Options): Promise<Outcome> {
 async function onOwnServers(options: Options): Promise<Outcome> {
   const { rows, rounds, only } = options;
   const image = await imageOf("node", process.env.PGLADDER_TEST_IMAGE);
+  const { clients } = options;
+  const converted = only?.includes("conversion") ? await conversion({ image, rows, clients }, progress) : [];
   const wanted = SCENARIOS.filter(({ name }) => only?.includes(name) ?? true);
   const server = await startServer(image);
   try {
@@ -72,7 +77,7 @@ async function onOwnServers(options: Options): Promise<Outcome> {
     const client = await server.connect();
     try {
       const found = await runScenarios(wanted, { client, cacheUrl: cache.url, rows }, rounds, progress);
-      const outcome: Outcome = { rows, rounds, settings: SETTINGS, found, baselines: [], plans: [] };
+      const outcome: Outcome = { rows, rounds, settings: SETTINGS, found, conversion: converted, baselines: [], plans: [] };
       if (only && !only.includes("baseline")) return outcome;
       progress("pgbench and plans");
       outcome.baselines = await baselines({ ...options, image, url: `postgresql://bench@127.0.0.1:${server.port}/bench` }, client);
@@ -89,11 +94,12 @@ async function onOwnServers(options: Options): Promise<Outcome> {
   }
 }
 
-function print({ found, baselines: measured, plans }: Outcome): void {
+function print({ found, conversion: converted, baselines: measured, plans }: Outcome): void {
   const say = (lines: readonly string[]): void => void process.stdout.write(`${lines.join("\n")}\n\n`);
   if (found.length > 0) say(ratioTable(found));
   const facts = found.flatMap(({ scenario, facts }) => facts.map((fact) => `- ${scenario}: ${fact}`));
   if (facts.length > 0) say(facts);
+  if (converted.length > 0) say(converted.map((fact) => `- conversion: ${fact}`));
   if (measured.length > 0) say(baselineTable(measured));
   for (const { query, plan } of plans) say([`${query}:`, ...plan.map((line) => `    ${line}`)]);
 }
@@ -102,10 +108,14 @@ const program = new Command("bench")
   .description("Compares one way of doing a thing with another on a real PostgreSQL and Valkey, and prints ratios")
   .option("--rows <n>", "rows of a large table", atLeast(1200), 500_000)
   .option("--rounds <n>", "rounds that count", atLeast(1), 7)
-  .option("--only <names>", `some of: baseline, ${SCENARIOS.map(({ name }) => name).join(", ")}`, scenarioNames)
+  .option(
+    "--only <names>",
+    `some of: baseline, conversion (only when named), ${SCENARIOS.map(({ name }) => name).join(", ")}`,
+    scenarioNames,
+  )
   .option("--url <url>", "pgbench and plans through this URL instead; it makes four tables pgbench_* there and removes them")
   .option("--scale <n>", "pgbench's scale: 100,000 accounts each", atLeast(1), 10)
-  .option("--clients <n>", "pgbench's connections", atLeast(1), 8)
+  .option("--clients <n>", "pgbench's connections, and those that write during a conversion", atLeast(1), 8)
   .option("--seconds <n>", "how long each of pgbench's two runs takes", atLeast(1), 10)
   .option("--json", "everything that was measured, as JSON", false);
 

@@ -147,10 +147,15 @@ for (const [what, argument, description] of MAINTENANCE)
       await maintain({ stack: stack(), what, object }, report());
     });
 
+const commandNames = (): string[] => ladder.commands.map((command) => command.name());
+
 /** Exit codes: 0 done, 1 failed, 2 the command line makes no sense. */
 function exitCodeOf(error: unknown): number {
   // Commander has said its message already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CommanderError) {
+    if (error.code === "commander.unknownCommand") process.stderr.write(`want one of ${commandNames().join(", ")}\n`);
+    return error.exitCode === 0 ? 0 : 2;
+  }
   const expected = error instanceof Failure || error instanceof UsageError || error instanceof InputError;
   const text = expected ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`error: ${text}\n`);

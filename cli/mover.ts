@@ -58,7 +58,7 @@ const TARGETS: Partial<Record<Target, new (stack: string) => Running>> = { docke
 /** @throws Failure for a target whose mover cannot be asked yet. */
 export function runningOn(target: Target, stack: string): Running {
   const Chosen = TARGETS[target];
-  if (!Chosen) throw new Failure(`stack ${stack}: the mover on ${target} cannot be asked yet`);
+  if (!Chosen) throw new Failure(`stack ${stack}: the mover on ${target} cannot be asked yet; run pulumi up there (docs/${target}.md)`);
   return new Chosen(stack);
 }
 

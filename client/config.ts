@@ -137,7 +137,8 @@ export function driverUrl(url: string): string {
 
 /** Of one pool. */
 export interface PoolSettings extends Omit<PoolNumbers, "writeSize" | "readSize"> {
-  name: "write" | "read";
+  /** In messages. */
+  name: string;
   url: string;
   size: number;
   applicationName: string;

@@ -1,17 +1,18 @@
 /** `connect`, and the two things it gives: a database and its sessions. */
-import { LRUCache } from "lru-cache";
-import type { Table } from "./catalog.ts";
-import { type ConnectOptions, poolSettings, readConfig } from "./config.ts";
-import { NEVER_REPLAYED, parseLsn, showLsn } from "./lsn.ts";
-import { type Core, type Memory, Operations } from "./operations.ts";
-import { ConnectionPool, type PoolFigures } from "./pool.ts";
-import { type ReadFigures, Split } from "./split.ts";
+import { InputError } from "../plan/types.ts";
+import { type ConnectOptions, readConfig } from "./config.ts";
+import { parseLsn, showLsn } from "./lsn.ts";
+import { type Core, type Memory, remembering } from "./operations.ts";
+import { KEY_TYPES, type KeyType } from "./shards/bucket.ts";
+import type { ShardMap } from "./shards/map.ts";
+import { databaseOf, Server, type ServerFigures } from "./shards/open.ts";
+import { Routed, type Routing } from "./shards/routed.ts";
+import { Router } from "./shards/router.ts";
 import type { Tenant } from "./tenant.ts";
 
-export interface DatabaseFigures {
-  write: PoolFigures;
-  read: PoolFigures;
-  reads: ReadFigures;
+export interface DatabaseFigures extends ServerFigures {
+  /** Of the pools that lead straight to shards, by the shard's database at the pooler. */
+  shards: Readonly<Record<string, ServerFigures>>;
 }
 
 export interface SessionOptions {
@@ -21,76 +22,97 @@ export interface SessionOptions {
   tenant?: Tenant;
 }
 
-/** What a table's description may be old. */
-const DESCRIPTIONS_MS = 60_000;
-
 /**
  * Makes the pools. Nothing is connected yet; `ready` does that.
+ * @param options.shardKey type of the shard keys, for `shard`. @default `bigint` for numbers, none for texts
  * @throws InputError with every problem of the options and of the environment variables.
  */
-export function connect(options: ConnectOptions = {}): Database {
+export function connect({ shardKey, ...options }: ConnectOptions & { shardKey?: KeyType } = {}): Database {
+  if (shardKey !== undefined && !KEY_TYPES.includes(shardKey))
+    throw new InputError("client", [{ path: "shardKey", got: shardKey, want: KEY_TYPES.join(", ") }]);
   const config = readConfig(options);
-  const writes = new ConnectionPool(poolSettings(config, "write"));
-  const reads = new ConnectionPool(poolSettings(config, "read"));
-  return new Database(writes, reads, new Split(reads, writes, config));
+  const main = new Server(config);
+  return new Database(main, { router: new Router(main, config), shardKey }, databaseOf(config.writeUrl));
 }
 
 /** Reads through it may be a little old. Where somebody reads what they have just written, use a session. */
-export class Database extends Operations {
-  readonly #core: Core;
-  readonly #reads: ConnectionPool;
+export class Database extends Routed {
+  readonly #main: Server;
+  readonly #routing: Routing;
+  readonly #name: string;
 
-  constructor(writes: ConnectionPool, reads: ConnectionPool, split: Split) {
-    const core: Core = {
-      writes,
-      split,
-      tables: new LRUCache<string, Table>({ max: 1000, ttl: DESCRIPTIONS_MS }),
-    };
-    super(core, {});
-    this.#core = core;
-    this.#reads = reads;
+  /** @param name of the write URL's database */
+  constructor(main: Server, routing: Routing, name: string) {
+    super(main.core, {}, routing, () => ({}));
+    this.#main = main;
+    this.#routing = routing;
+    this.#name = name;
   }
 
   /** Opens the connections that each pool keeps (`min`). @throws the driver's error when the write or read URL leads nowhere. */
   async ready(): Promise<void> {
-    await Promise.all([this.#core.writes.warm(), this.#reads.warm()]);
+    await this.#main.ready();
+    await this.#routing.router.ready();
   }
 
   /** One reader who sees what they wrote: make one for each request or user. Costs nothing. @throws InputError for a token that is none. */
   session({ token, tenant }: SessionOptions = {}): Session {
-    return new Session(this.#core, { tenant, after: token === undefined ? undefined : parseLsn(token) });
+    return new Session(this.#main.core, this.#routing, this.#name, { token, tenant });
+  }
+
+  /** Which shard has which bucket, as this process knows it. */
+  shardMap(): Promise<ShardMap> {
+    return this.#routing.router.map();
   }
 
   /** What the pools and the split did so far. */
   figures(): DatabaseFigures {
-    return { write: this.#core.writes.figures(), read: this.#reads.figures(), reads: this.#core.split.figures() };
+    return { ...this.#main.figures(), shards: this.#routing.router.figures() };
   }
 
   /** Waits for what is running, then closes every connection. */
   async close(): Promise<void> {
-    this.#core.split.close();
-    await Promise.all([this.#core.writes.close(), this.#reads.close()]);
+    await Promise.all([this.#main.close(), this.#routing.router.close()]);
   }
 }
 
 /** Reads include every write that was acknowledged through this session, and through those whose token it was given. */
-export class Session extends Operations {
-  readonly #memory: Memory;
+export class Session extends Routed {
+  readonly #main: Memory;
+  /** By the shard's database. */
+  readonly #shards: Map<string, Memory>;
 
-  constructor(core: Core, memory: Memory) {
-    super(core, memory);
-    this.#memory = memory;
-    memory.wrote = (lsn) => {
-      const { after } = memory;
-      // A certain place after an uncertain one: the log is one, so everything before is below it.
-      const known = after === undefined || after === NEVER_REPLAYED;
-      memory.after = known || lsn > after ? lsn : after;
-    };
+  constructor(core: Core, routing: Routing, name: string, { token, tenant }: { token: string | undefined; tenant: Tenant | undefined }) {
+    const places = readToken(token);
+    const main = remembering(tenant, places.get(""));
+    places.delete("");
+    const shards = new Map<string, Memory>([...places].map(([shard, after]) => [shard, remembering(tenant, after)]));
+    super(core, main, routing, (shard) => {
+      if (shard === name) return main;
+      const known = shards.get(shard) ?? remembering(tenant, undefined);
+      shards.set(shard, known);
+      return known;
+    });
+    this.#main = main;
+    this.#shards = shards;
   }
 
-  /** What another session needs to see this one's writes; undefined when there are none. A place in the log, nothing secret. */
+  /** What another session needs to see this one's writes; undefined when there are none. Places in logs, nothing secret. */
   get token(): string | undefined {
-    const { after } = this.#memory;
-    return after === undefined ? undefined : showLsn(after);
+    const places = [["", this.#main] as const, ...this.#shards].flatMap(([shard, { after }]) =>
+      after === undefined ? [] : [shard === "" ? showLsn(after) : `${shard}=${showLsn(after)}`],
+    );
+    return places.length === 0 ? undefined : places.join(",");
   }
+}
+
+/** Places by shard; the write URL's server has no name. */
+function readToken(token: string | undefined): Map<string, bigint> {
+  const parts = token === undefined ? [] : token.split(",");
+  return new Map(
+    parts.map((part) => {
+      const at = part.lastIndexOf("=");
+      return [part.slice(0, Math.max(0, at)), parseLsn(part.slice(at + 1))] as const;
+    }),
+  );
 }

@@ -35,6 +35,24 @@ export { quote, quoteTable, type TableName } from "./ids.ts";
 export type { DeleteOptions } from "./operations.ts";
 export type { OrderBy, Page, PageOptions } from "./page.ts";
 export type { PoolFigures } from "./pool.ts";
+export {
+  type Aggregate,
+  type AggregateKind,
+  bucketOf,
+  type FailedShard,
+  type FanAnswer,
+  type FanOptions,
+  type KeyType,
+  type ServerFigures,
+  type Shard,
+  ShardAway,
+  type ShardKey,
+  type ShardMap,
+  type ShardOptions,
+  ShardsFailed,
+  ShardTimeout,
+  SpansShards,
+} from "./shards/index.ts";
 export type { ReadFigures } from "./split.ts";
 export { STORE_BATCH, STORE_FLUSH_MS, Store } from "./store.ts";
 export { setTenant, type Tenant, withTenant } from "./tenant.ts";

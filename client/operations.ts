@@ -29,6 +29,22 @@ export interface Memory {
   after?: bigint | undefined;
   /** Called after every write: how far the log was, when its commit was in it. */
   wrote?: ((lsn: bigint) => void) | undefined;
+  /** A statement that fails where the rows that are meant have moved to another shard. Part of every transaction. */
+  fence?: string | undefined;
+  /** Longest time of a statement on the server, ms. @default the server's */
+  timeout?: number | undefined;
+}
+
+/** A memory that keeps how far the log was when it wrote. */
+export function remembering(tenant: Tenant | undefined, after: bigint | undefined): Memory & { after: bigint | undefined } {
+  const memory: Memory & { after: bigint | undefined } = { tenant, after };
+  memory.wrote = (lsn) => {
+    const { after } = memory;
+    // A certain place after an uncertain one: the log is one, so everything before is below it.
+    const known = after === undefined || after === NEVER_REPLAYED;
+    memory.after = known || lsn > after ? lsn : after;
+  };
+  return memory;
 }
 
 export interface DeleteOptions {
@@ -63,7 +79,8 @@ export abstract class Operations {
    * @throws UnknownOutcome when the connection was lost after it was sent; what the driver throws; PoolTimeout.
    */
   async write<R extends Row = Row>(sql: string, values: readonly unknown[] = []): Promise<Answer<R>> {
-    if (this.#memory.tenant !== undefined) return this.transaction((tx) => tx.query<R>(sql, values));
+    const { tenant, fence } = this.#memory;
+    if (tenant !== undefined || fence !== undefined) return this.transaction((tx) => tx.query<R>(sql, values));
     return repeat(RETRIES, isSerializationFailure, async () => {
       const lease = await this.#core.writes.take();
       try {
@@ -86,10 +103,10 @@ export abstract class Operations {
    * statement's failure; PoolTimeout; whatever `work` throws.
    */
   async transaction<T>(work: (tx: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    const { tenant } = this.#memory;
+    const { tenant, fence, timeout } = this.#memory;
     const after = options.readOnly ? () => Promise.resolve() : (lease: Lease) => this.#remember(lease);
     try {
-      return await runTransaction(this.#core.writes, work, { ...options, tenant, after });
+      return await runTransaction(this.#core.writes, work, { ...options, tenant, fence, timeout, after });
     } catch (error) {
       throw error instanceof UnknownOutcome ? this.#unknown(error) : error;
     }

@@ -13,8 +13,9 @@ import type { SplitNumbers } from "./config.ts";
 import { PoolTimeout, sqlState } from "./errors.ts";
 import { NEVER_REPLAYED, parseLsn } from "./lsn.ts";
 import type { ConnectionPool } from "./pool.ts";
-import { setTenant, type Tenant } from "./tenant.ts";
-import { type Row, runTransaction } from "./transaction.ts";
+import { isElsewhere } from "./shards/errors.ts";
+import { setTenant } from "./tenant.ts";
+import { beginning, type Conditions, type Row, runTransaction } from "./transaction.ts";
 
 /** What the split did. Counters count from the start. */
 export interface ReadFigures {
@@ -31,10 +32,9 @@ export interface ReadFigures {
 }
 
 /** What a read needs beside its statement. */
-export interface ReadNeeds {
+export interface ReadNeeds extends Conditions {
   /** Place in the log that the answer must include. */
   after?: bigint | undefined;
-  tenant?: Tenant | undefined;
 }
 
 interface Standing {
@@ -81,8 +81,8 @@ export class Split {
       return answer;
     }
     this.#counts[answer]++;
-    const { tenant } = needs;
-    return runTransaction(this.#writes, async (tx) => (await tx.query<R>(sql, values)).rows, { readOnly: true, tenant });
+    const { tenant, fence, timeout } = needs;
+    return runTransaction(this.#writes, async (tx) => (await tx.query<R>(sql, values)).rows, { readOnly: true, tenant, fence, timeout });
   }
 
   close(): void {
@@ -102,22 +102,29 @@ export class Split {
     }
   }
 
-  async #once<R extends Row>(sql: string, values: readonly unknown[], { after, tenant }: ReadNeeds): Promise<R[] | Obstacle> {
+  async #once<R extends Row>(
+    sql: string,
+    values: readonly unknown[],
+    { after, tenant, fence, timeout }: ReadNeeds,
+  ): Promise<R[] | Obstacle> {
     const { maxLag } = this.#numbers;
     const lease = await this.#reads.take().catch((error: unknown) => {
       throw error instanceof PoolTimeout ? error : new Gone(error);
     });
     const { client } = lease;
     try {
-      const [begin, setting, standing, answer] = await Promise.allSettled([
-        client.query("begin isolation level read committed read only"),
+      const [begin, setting, standing, fenced, answer] = await Promise.allSettled([
+        client.query(beginning("read committed read only", { timeout })),
         tenant !== undefined && setTenant(client, tenant),
         client.query<Standing>(STANDING),
+        // Before the statement: whoever moves rows locks the map first and the tables then.
+        fence !== undefined && client.query(fence),
         client.query<R>(sql, [...values]),
         client.query("commit"),
       ]);
       const obstacle = obstacleOf(result(begin, setting, standing).rows[0]!, after, maxLag);
-      return obstacle ?? result(answer).rows;
+      if (obstacle) return obstacle;
+      return result(fenced, answer).rows;
     } catch (error) {
       throw lease.lost(error) ? new Gone(error) : error;
     } finally {
@@ -132,7 +139,7 @@ export class Split {
       return "down";
     }
     // Hot standby: "canceling statement due to conflict with recovery".
-    if (sqlState(error) === "40001") return "behind";
+    if (sqlState(error) === "40001" || isElsewhere(error)) return "behind";
     throw error;
   }
 

@@ -100,6 +100,24 @@ export async function repeat<T>(retries: number, again: (error: unknown) => bool
   }
 }
 
+/** What a transaction is subject to, beside what its caller asked for. */
+export interface Conditions {
+  tenant?: Tenant | undefined;
+  /** Fails where the rows that are meant have moved to another shard, and keeps them from moving until the transaction ends. */
+  fence?: string | undefined;
+  /** Of a statement on the server, ms. */
+  timeout?: number | undefined;
+}
+
+/**
+ * One message that begins a transaction. The lock comes before the fence, because it takes no snapshot: the fence, and in "repeatable read"
+ * all that follows, sees the map that is locked.
+ */
+export function beginning(modes: string, { fence, timeout }: Conditions): string {
+  const limit = timeout === undefined ? "" : `; set local statement_timeout = ${Math.max(1, Math.round(timeout))}`;
+  return `begin isolation level ${modes}${limit}${fence === undefined ? "" : `; lock table ladder.shard_map in access share mode; ${fence}`}`;
+}
+
 /** One try that may be repeated ends with this, around the error that is thrown in the end. */
 class Repeatable extends Error {}
 
@@ -110,7 +128,7 @@ class Repeatable extends Error {}
 export async function runTransaction<T>(
   pool: ConnectionPool,
   work: (tx: Transaction) => Promise<T>,
-  options: TransactionOptions & { tenant?: Tenant | undefined; after?: (lease: Lease) => Promise<void> },
+  options: TransactionOptions & Conditions & { after?: (lease: Lease) => Promise<void> },
 ): Promise<T> {
   const { retries = 5 } = options;
   const attempt = () => once(pool, work, options);
@@ -122,7 +140,7 @@ export async function runTransaction<T>(
 async function once<T>(
   pool: ConnectionPool,
   work: (tx: Transaction) => Promise<T>,
-  { isolation = "read committed", readOnly = false, tenant, after }: Parameters<typeof runTransaction>[2],
+  { isolation = "read committed", readOnly = false, tenant, fence, timeout, after }: Parameters<typeof runTransaction>[2],
 ): Promise<T> {
   const lease = await pool.take();
   const tx = new Transaction(lease);
@@ -139,7 +157,11 @@ async function once<T>(
   }
 
   async function run(): Promise<T> {
-    await tx.query(`begin isolation level ${isolation} ${readOnly ? "read only" : "read write"}`);
+    await tx.query(beginning(`${isolation} ${readOnly ? "read only" : "read write"}`, { fence, timeout })).catch(async (error) => {
+      // The fence's refusal comes before the word that a transaction is open, so the pool would not see that one is.
+      if (!lease.lost()) await lease.client.query("rollback").catch((failure) => lease.lost(failure));
+      throw error;
+    });
     if (tenant !== undefined) await tx.watch(setTenant(lease.client, tenant));
     const result = await work(tx);
     if (lease.lost()) throw tx.failure ?? tx.fail(new Error("transaction: the connection was lost"));

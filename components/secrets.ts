@@ -33,6 +33,8 @@ export interface SecretsArgs {
 export class Secrets extends pulumi.ComponentResource {
   /** By role name; secret. */
   readonly passwords: pulumi.Output<Record<string, string>>;
+  /** The same one by one: a preview of a rotation knows those that stay. */
+  readonly byRole: Readonly<Record<string, pulumi.Output<string>>>;
   readonly ca: pulumi.Output<string>;
   /** By part; secret. */
   readonly identities: pulumi.Output<Record<string, Identity>>;
@@ -42,12 +44,11 @@ export class Secrets extends pulumi.ComponentResource {
     const child = { parent: this };
     const password = (role: string, keepers: Record<string, string>) =>
       new random.RandomPassword(`password-${role}`, { length: 32, special: false, keepers }, child).result;
-    this.passwords = pulumi.secret(
-      pulumi.all({
-        ...Object.fromEntries(PLATFORM_ROLES.map((role) => [role, password(role, {})])),
-        ...Object.fromEntries(logins.map((role) => [role, password(role, { rotation: String(rotation) })])),
-      }),
-    );
+    this.byRole = Object.fromEntries([
+      ...PLATFORM_ROLES.map((role) => [role, pulumi.secret(password(role, {}))]),
+      ...logins.map((role) => [role, pulumi.secret(password(role, { rotation: String(rotation) }))]),
+    ]);
+    this.passwords = pulumi.secret(pulumi.all(this.byRole));
 
     const caKey = new tls.PrivateKey("ca", { algorithm: "ECDSA", ecdsaCurve: "P256" }, { ...child, protect: false });
     const ca = new tls.SelfSignedCert(

@@ -1,7 +1,10 @@
 /** What a pooler host in front of RDS is told: everything but secrets, as data that its program renders and reloads. */
 import { type Pool, perProcess } from "./pools.ts";
+import { ROLES } from "./render/patroni.ts";
+import { POOLER_ADMIN } from "./render/pgbouncer.ts";
 import type { PoolerProfile } from "./stages.ts";
 import type { Topology } from "./topology.ts";
+import { InputError } from "./types.ts";
 
 /** Nodes of a cluster that HAProxy knows from the start, so that adding one restarts nothing. */
 const FORESEEN_NODES = 6;
@@ -92,4 +95,25 @@ export function poolingOfProcess(pooling: PoolerProfile): PoolerProfile {
     maxDbConnections: share(pooling.maxDbConnections),
     maxUserConnections: share(pooling.maxUserConnections),
   };
+}
+
+/** Roles whose passwords a region's hosts must know: those of its pools, the agent's and the health checks'. */
+export const hostRoles = (topology: Topology, region: string): readonly string[] => [
+  ...new Set([...topology.pools.filter((pool) => pool.region === region).map(({ user }) => user), POOLER_ADMIN, ROLES.monitor]),
+];
+
+/** What the hosts run on; also what their image is built for. */
+export type Architecture = "x86_64" | "arm64";
+
+/** EC2 classes by cores, smallest first: one core for each PgBouncer process, which uses no more than one. */
+const HOST_CLASSES: Readonly<Record<Architecture, Readonly<Record<number, string>>>> = {
+  x86_64: { 1: "t3.small", 2: "c6i.large", 4: "c6i.xlarge", 8: "c6i.2xlarge", 16: "c6i.4xlarge", 32: "c6i.8xlarge", 64: "c6i.16xlarge" },
+  arm64: { 1: "t4g.small", 2: "c7g.large", 4: "c7g.xlarge", 8: "c7g.2xlarge", 16: "c7g.4xlarge", 32: "c7g.8xlarge", 64: "c7g.16xlarge" },
+};
+
+/** The smallest class with a core for every process. @throws InputError where no host is big enough. */
+export function hostClass({ stack, pooling }: Topology, architecture: Architecture): string {
+  const fitting = Object.entries(HOST_CLASSES[architecture]).find(([cores]) => Number(cores) >= pooling.processes);
+  if (fitting) return fitting[1];
+  throw new InputError(`Pulumi.${stack}.yaml`, [{ path: "pgladder:pooler.processes", got: pooling.processes, want: "at most 64 on AWS" }]);
 }

@@ -222,7 +222,7 @@ export function firstStageWith(has: (profile: StageProfile) => boolean): Stage |
 }
 
 /** What `components/` can build today; config and topology already cover all stages. */
-export const BUILT: Record<Target, readonly Stage[]> = { docker: [1, 2, 3], aws: [] };
+export const BUILT: Record<Target, readonly Stage[]> = { docker: [1, 2, 3], aws: [1, 2, 3] };
 
 /** The problem with a stage that cannot be built on this target yet, e.g. "stage 4 on docker is not built yet". */
 export function notBuilt(target: Target, stage: Stage): Problem | undefined {
@@ -237,15 +237,18 @@ export interface Asked {
   stack: string;
   target: Target;
   stage: Stage;
+  engine: Engine;
   replicaRegions: readonly string[];
   profile: Pick<StageProfile, "cache">;
 }
 
 /** Throws InputError where the stage, or a part of it, cannot be built on this target yet. Called once, before rendering. */
-export function refuseNotBuilt({ stack, target, stage, replicaRegions, profile }: Asked): void {
+export function refuseNotBuilt({ stack, target, stage, engine, replicaRegions, profile }: Asked): void {
   const problems: Problem[] = [];
   const whole = notBuilt(target, stage);
   if (whole) problems.push(whole);
+  if (target === "aws" && !whole && engine === "ec2")
+    problems.push({ path: "pgladder:engine", got: engine, want: "rds (PostgreSQL on EC2 is not built yet)" });
   if (target === "docker" && !whole) {
     const groups = profile.cache?.groups ?? 1;
     if (groups > 1) problems.push({ path: "pgladder:cache.groups", got: groups, want: "1 (several groups on docker are not built yet)" });

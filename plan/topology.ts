@@ -246,8 +246,8 @@ function fitted(nodes: readonly Node[], host: Host, stack: string): readonly Nod
 }
 
 /** On AWS a name of our own zone, so that it outlives load balancers; on docker this machine only. */
-function hostName({ target, stack }: StackConfig, region: string): string {
-  return target === "docker" ? "127.0.0.1" : `${region}.${stack}.pgladder.internal`;
+function hostName(config: StackConfig, region: string): string {
+  return config.target === "docker" ? "127.0.0.1" : `${partName("db", abroad(region, config))}.${config.stack}.pgladder.internal`;
 }
 
 /** A further region's port: on docker the next free one, kept for as long as the region stays; on AWS the contract's. */

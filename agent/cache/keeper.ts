@@ -6,6 +6,8 @@ import { type CacheStep, describeCacheStep, nextCacheStep, type SeenCache } from
 import { performCacheStep } from "./steps.ts";
 
 const PAUSE_BETWEEN_LOOKS = 1_000;
+/** While a node does not answer: it is the time until its replica takes over. */
+const SHORT_PAUSE = 300;
 
 /**
  * Keeps the cache one primary with replicas, in a loop of its own: its fail-over must not wait for what the database's cluster is doing.
@@ -33,7 +35,8 @@ export class CacheKeeper implements SideWork {
         if (reason !== waitsFor) log(`the cache will be looked at again: ${reason}`);
         waitsFor = reason;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_BETWEEN_LOOKS));
+      const pause = Object.keys(this.#missed).length > 0 ? SHORT_PAUSE : PAUSE_BETWEEN_LOOKS;
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
 

@@ -15,7 +15,8 @@ export async function observeCache(
   const looks = await Promise.allSettled(nodes.map((node) => withNode(context, node, (redis) => lookAt(redis, node.name, usersSet))));
   const seen = looks.flatMap((look) => (look.status === "fulfilled" ? [look.value] : []));
   const silent = nodes.flatMap(({ name }, i) => (looks[i]!.status === "fulfilled" ? [] : [name]));
-  const door = await withDoor(context, async (redis) => (await redis.role())[0] === "master").catch(() => false);
+  // A door without a primary answers late, and the next look must come soon while a node is away.
+  const door = silent.length === 0 && (await withDoor(context, async (redis) => (await redis.role())[0] === "master").catch(() => false));
   return { nodes: seen, missed: Object.fromEntries(silent.map((name) => [name, (before[name] ?? 0) + 1])), door };
 }
 

@@ -7,6 +7,9 @@ import { type NewPartition, partitionBy } from "./partitions.ts";
 const quote = pg.escapeIdentifier;
 const literal = pg.escapeLiteral;
 
+/** The platform's role that moves rows. */
+const UPKEEP = "ladder_upkeep";
+
 /** Names of a conversion's own schemas: of the copy before the swap, and of the old table after it. */
 export const newSchema = (id: string): string => `ladder_convert_${id}`;
 export const oldSchema = (id: string): string => `ladder_kept_${id}`;
@@ -21,7 +24,7 @@ export function tableStatements(id: string, table: Table, declaration: Partition
   return [
     `create schema ${quote(newSchema(id))}`,
     `create schema ${quote(oldSchema(id))}`,
-    `grant usage, create on schema ${quote(newSchema(id))}, ${quote(oldSchema(id))} to ${table.owner}`,
+    `grant usage, create on schema ${quote(newSchema(id))}, ${quote(oldSchema(id))} to ${table.owner}, ladder_upkeep`,
     `create table ${copy} (like ${table.name} including all excluding indexes excluding statistics)${split}${stored}${place}`,
     ...indexStatements(table, copy, declaration?.by),
     ...table.statistics.map(({ definition }) => movedStatistics(definition, id, table)),
@@ -34,17 +37,37 @@ export function tableStatements(id: string, table: Table, declaration: Partition
     ...triggerStatements(table, copy),
     ...rowSecurity(table, copy),
     ...replicaIdentity(table, copy),
-    `revoke all on ${copy} from public`,
     `alter table ${copy} owner to ${table.owner}`,
     ...grantStatements(table, copy),
+    ...writerGrants(table, copy),
   ];
 }
 
-const grantStatements = ({ grants }: Table, name: string): string[] =>
-  grants.map(
+/** What ladder_upkeep needs to measure the table. */
+export const readerGrants = ({ runner, schema, name }: Table): string[] =>
+  runner === UPKEEP ? [`grant usage on schema ${quote(schema)} to ${UPKEEP}`, `grant select on ${name} to ${UPKEEP}`] : [];
+
+/** What it needs to keep both tables equal, until the conversion is finished or undone. */
+const writerGrants = ({ runner, name }: Table, copy: string): string[] =>
+  runner === UPKEEP ? [`grant select, insert, update, delete, truncate on ${name}, ${copy} to ${UPKEEP}`] : [];
+
+/** Its owner may have given rights away; defaults of the role that makes the copy may have given it more. */
+const grantStatements = ({ grants, granted, owner }: Table, name: string): string[] => [
+  `do $ladder$
+declare
+  role text;
+begin
+  for role in select distinct case grantee when 0 then 'public' else grantee::regrole::text end
+      from pg_class, aclexplode(relacl) where oid = ${literal(name)}::regclass ${granted ? "" : "and grantee <> relowner"} loop
+    execute format('revoke all on %s from %s', ${literal(name)}, role);
+  end loop;
+end $ladder$`,
+  ...(granted ? [`revoke all on ${name} from ${owner}`] : []),
+  ...grants.map(
     ({ column, privilege, grantee, grantable }) =>
       `grant ${privilege}${column === null ? "" : ` (${quote(column)})`} on ${name} to ${grantee}${grantable ? " with grant option" : ""}`,
-  );
+  ),
+];
 
 /** Policies are the whole table's; a partition that is named directly must not lead around them. */
 const rowSecurity = ({ rowSecurity: enabled, forceRowSecurity: forced }: Table, name: string): string[] => [
@@ -111,10 +134,18 @@ function triggerStatements(table: Table, copy: string): string[] {
 }
 
 /** One statement for each foreign key: each locks another table against writes while it is made. */
-export const foreignKeyStatements = (id: string, table: Table): { name: string; sql: string }[] =>
+export const foreignKeyStatements = (id: string, table: Table): string[][] =>
   table.constraints
     .filter(({ kind }) => kind === "f")
-    .map(({ name, definition }) => ({ name, sql: `alter table ${copyName(id, table.table)} add constraint ${quote(name)} ${definition}` }));
+    .map(({ name, definition, comment }) => {
+      const copy = copyName(id, table.table);
+      // SET CONSTRAINTS reaches the table in use only: the other one checks at the end of a transaction.
+      const late = / DEFERRABLE$/.test(definition) ? " initially deferred" : "";
+      return [
+        `alter table ${copy} add constraint ${quote(name)} ${definition}${late}`,
+        ...(comment === null ? [] : [`comment on constraint ${quote(name)} on ${copy} is ${literal(comment)}`]),
+      ];
+    });
 
 /** Statements of one partition. It is in the table's schema from the start, so that the swap moves one name only. */
 export function partitionStatements(id: string, table: Table, { name, bounds }: NewPartition): string[] {
@@ -124,7 +155,6 @@ export function partitionStatements(id: string, table: Table, { name, bounds }: 
     `create table ${partition} partition of ${copyName(id, table.table)} ${bounds}${withOptions(table)}`,
     ...targets.map(({ name: column, statistics }) => `alter table ${partition} alter ${quote(column)} set statistics ${statistics}`),
     ...replicaIdentity(table, partition),
-    `revoke all on ${partition} from public`,
     ...rowSecurity(table, partition),
     `alter table ${partition} owner to ${table.owner}`,
     ...grantStatements(table, partition),
@@ -144,7 +174,7 @@ export async function dropCopy(client: pg.Client, id: string, source: number | n
     // DROP TRIGGER alone would lock partitions before their table: the other way round than writers.
     await client.query(`lock table only ${name} in access exclusive mode`);
     await client.query(copy ? `drop table ${name}` : `drop trigger if exists ladder_sync on ${name}`);
-    if (!copy) await client.query(`drop trigger if exists ladder_sync_truncate on ${name}`);
+    if (!copy) await client.query(`drop trigger if exists ladder_sync_truncate on ${name}; revoke all on ${name} from ${UPKEEP}`);
   }
   await client.query(`drop schema if exists ${quote(newSchema(id))} cascade; drop schema if exists ${quote(oldSchema(id))} cascade`);
   await client.query("update ladder.conversion set target = null, changed = clock_timestamp() where id = $1", [id]);

@@ -37,6 +37,7 @@ export interface Constraint {
   definition: string;
   valid: boolean;
   noInherit: boolean;
+  comment: string | null;
 }
 
 export interface Trigger {
@@ -64,6 +65,11 @@ export interface Table {
   kind: "r" | "p";
   persistence: "p" | "u" | "t";
   owner: string;
+  /**
+   * Who reads and writes rows for the conversion: checks, index expressions and generated columns are the application's code, which must not run
+   * with the administrator's rights. Its owner; where that one may not do everything with all rows, ladder_upkeep.
+   */
+  runner: string;
   replicaIdentity: "d" | "n" | "f" | "i";
   rowSecurity: boolean;
   forceRowSecurity: boolean;
@@ -76,6 +82,8 @@ export interface Table {
   constraints: Constraint[];
   triggers: Trigger[];
   grants: Grant[];
+  /** The grants are all there is: not even the owner has others. */
+  granted: boolean;
   /** CREATE STATISTICS, as PostgreSQL writes it. */
   statistics: { name: string; definition: string }[];
 }
@@ -84,10 +92,12 @@ const DESCRIBE = `
 with t as (select c.*, n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $1),
  stored as (select c.* from pg_class c where c.oid = coalesce((select min(inhrelid) from pg_inherits where inhparent = $1), $1)),
  grants as (
-   select null::name as col, a.* from t, aclexplode(relacl) a
+   select null::name as col, a.* from t, aclexplode(relacl) a where a.grantee <> 'ladder_upkeep'::regrole
    union all select attname, a.* from pg_attribute, aclexplode(attacl) a where attrelid = $1 and attnum > 0 and not attisdropped)
 select t.oid, t.nspname as schema, t.relname as table, format('%I.%I', t.nspname, t.relname) as name, t.relkind as kind, t.relpersistence as persistence,
- t.relowner::regrole::text as owner, t.relreplident as "replicaIdentity", t.relrowsecurity as "rowSecurity", t.relforcerowsecurity as "forceRowSecurity",
+ t.relowner::regrole::text as owner,
+ case when t.relforcerowsecurity or exists (select from unnest('{select,insert,update,delete,truncate}'::text[]) p where not has_table_privilege(t.relowner, t.oid, p))
+   then 'ladder_upkeep' else t.relowner::regrole::text end as runner, t.relreplident as "replicaIdentity", t.relrowsecurity as "rowSecurity", t.relforcerowsecurity as "forceRowSecurity",
  coalesce((select reloptions from stored), '{}') || coalesce((select array_agg('toast.' || o) from stored s join pg_class k on k.oid = s.reltoastrelid,
    unnest(k.reloptions) o), '{}') as options,
  (select spcname from pg_tablespace s where s.oid = t.reltablespace) as tablespace, obj_description(t.oid, 'pg_class') as comment,
@@ -104,12 +114,12 @@ select t.oid, t.nspname as schema, t.relname as table, format('%I.%I', t.nspname
     from pg_index i join pg_class k on k.oid = i.indexrelid left join pg_constraint c on c.conindid = i.indexrelid and c.conrelid = t.oid and c.contype in ('p', 'u', 'x')
    where i.indrelid = t.oid) as indexes,
  (select coalesce(json_agg(json_build_object('name', conname, 'kind', contype, 'definition', pg_get_constraintdef(oid), 'valid', convalidated,
-    'noInherit', connoinherit and contype = 'c') order by conname), '[]') from pg_constraint where conrelid = t.oid and contype in ('c', 'f')) as constraints,
+    'noInherit', connoinherit and contype = 'c', 'comment', obj_description(oid, 'pg_constraint')) order by conname), '[]') from pg_constraint where conrelid = t.oid and contype in ('c', 'f')) as constraints,
  (select coalesce(json_agg(json_build_object('name', tgname, 'definition', pg_get_triggerdef(oid), 'enabled', tgenabled,
     'rowTransition', tgtype & 1 = 1 and coalesce(tgoldtable, tgnewtable) is not null, 'comment', obj_description(oid, 'pg_trigger')) order by tgname), '[]')
     from pg_trigger where tgrelid = t.oid and not tgisinternal and tgparentid = 0 and tgname not in ('ladder_sync', 'ladder_sync_truncate')) as triggers,
  (select coalesce(json_agg(json_build_object('column', col, 'privilege', privilege_type, 'grantable', is_grantable,
-    'grantee', case grantee when 0 then 'public' else grantee::regrole::text end)), '[]') from grants) as grants,
+    'grantee', case grantee when 0 then 'public' else grantee::regrole::text end)), '[]') from grants) as grants, t.relacl is not null as granted,
  (select coalesce(json_agg(json_build_object('name', stxname, 'definition', pg_get_statisticsobjdef(oid))), '[]')
     from pg_statistic_ext where stxrelid = t.oid) as statistics
 from t`;

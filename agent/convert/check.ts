@@ -2,6 +2,7 @@
 import pg from "pg";
 import type { Partition } from "../../plan/config/tables.ts";
 import { primaryKey, type Table } from "./catalog.ts";
+import { statementFindings } from "./statements.ts";
 import type { Direction, Finding } from "./store.ts";
 
 const quote = pg.escapeIdentifier;
@@ -11,8 +12,8 @@ const TIMES = /^(date|timestamp\(?\d?\)? with(out)? time zone)$/;
 
 interface Surroundings {
   /** Foreign keys of other tables. */
-  incoming: { name: string; table: string }[];
-  /** Materialized views and rules, with the statement that removes them. */
+  incoming: { name: string; table: string; columns: string[]; partitioned: boolean; own: boolean }[];
+  /** Views and rules, with the statement that removes them. */
   rewrites: { what: string; kind: "view" | "materialized view" | "rule"; drop: string; byKey: boolean }[];
   publications: { name: string; scope: "table" | "schema" | "all" }[];
   /** What else points at the table's identity, in PostgreSQL's words. */
@@ -21,7 +22,7 @@ interface Surroundings {
   children: string[];
   typed: boolean;
   isPartition: boolean;
-  /** Policies hide rows even from the mover. */
+  /** Policies bind ladder_upkeep. */
   filtered: boolean;
   bytes: string;
 }
@@ -37,7 +38,9 @@ with t as (select c.*, y.typarray from pg_class c left join pg_type y on y.oid =
     left join pg_publication_namespace n on n.pnpubid = p.oid and n.pnnspid = (select relnamespace from pg_class where oid = $1)
    where p.puballtables or r.oid is not null or n.oid is not null)
 select
- (select coalesce(json_agg(json_build_object('name', conname, 'table', conrelid::regclass::text) order by conname), '[]')
+ (select coalesce(json_agg(json_build_object('name', conname, 'table', conrelid::regclass::text, 'own', conrelid = confrelid,
+    'partitioned', (select relkind = 'p' from pg_class where oid = conrelid),
+    'columns', (select json_agg(attname) from pg_attribute where attrelid = confrelid and attnum = any (confkey))) order by conname), '[]')
     from pg_constraint where confrelid = $1 and contype = 'f' and conparentid = 0) as incoming,
  (select coalesce(json_agg(distinct jsonb_build_object(
     'what', pg_describe_object('pg_class'::regclass, v.oid, 0),
@@ -57,7 +60,7 @@ select
      and not exists (select from pg_statistic_ext c where classid = 'pg_statistic_ext'::regclass and c.oid = objid and c.stxrelid = $1)) as others,
  (select coalesce(json_agg(inhparent::regclass::text), '[]') from pg_inherits where inhrelid = $1) as parents,
  (select coalesce(json_agg(inhrelid::regclass::text), '[]') from pg_inherits where inhparent = $1) as children,
- reloftype <> 0 as typed, relispartition as "isPartition", row_security_active(oid) as filtered,
+ reloftype <> 0 as typed, relispartition as "isPartition", relrowsecurity and not (select rolsuper or rolbypassrls from pg_roles where rolname = 'ladder_upkeep') as filtered,
  pg_size_pretty(pg_total_relation_size($1) + coalesce((select sum(pg_total_relation_size(relid)) from pg_partition_tree($1)), 0)) as bytes
 from t`;
 
@@ -75,6 +78,7 @@ export async function checkTable(client: pg.Client, table: Table, direction: Dir
     ...indexFindings(table, by),
     ...constraintFindings(table),
     ...surroundingFindings(table, around, direction, by),
+    ...(await statementFindings(client, table, by)),
     {
       object: table.name,
       level: "costs",
@@ -173,13 +177,7 @@ function constraintFindings(table: Table): Finding[] {
 }
 
 function surroundingFindings(table: Table, around: Surroundings, direction: Direction, by: string | undefined): Finding[] {
-  const found = around.incoming.map(({ name, table: from }) =>
-    block(
-      `${from}, ${name}`,
-      `a foreign key to ${table.name}: it would go on checking the old table`,
-      `alter table ${from} drop constraint ${quote(name)}`,
-    ),
-  );
+  const found = around.incoming.map((reference) => referenceFinding(table, reference, by));
   const extended = by !== undefined && !primaryKey(table)?.columns.includes(by);
   for (const { what, kind, drop, byKey } of around.rewrites) {
     if (kind !== "view")
@@ -210,11 +208,39 @@ function surroundingFindings(table: Table, around: Surroundings, direction: Dire
       block(table.name, `${around.children.join(", ")} inherit from it`, `alter table ${around.children[0]} no inherit ${table.name}`),
     );
   if (around.typed) found.push(block(table.name, "it is a table of a composite type", `alter table ${table.name} not of`));
-  if (around.filtered)
+  if (around.filtered && table.runner !== table.owner)
     found.push(
-      block(table.name, "its row-level policies hide rows from the mover", `alter table ${table.name} no force row level security`),
+      block(
+        table.name,
+        "its row-level policies would hide rows from ladder_upkeep",
+        `alter role ladder_upkeep bypassrls; or alter table ${table.name} no force row level security`,
+      ),
     );
   return found;
+}
+
+/** A foreign key of another table needs the columns that it points at to stay unique. */
+function referenceFinding(
+  table: Table,
+  { name, table: from, columns, partitioned, own }: Surroundings["incoming"][number],
+  by?: string,
+): Finding {
+  const object = `${from}, ${name}`;
+  const drop = `alter table ${from} drop constraint ${quote(name)}`;
+  if (by !== undefined && !columns.includes(by))
+    return block(
+      object,
+      `a foreign key to ${table.name} (${columns.map(quote).join(", ")}), which is no longer unique without ${quote(by)}`,
+      `${drop}; or make it point at ${quote(by)} as well`,
+    );
+  if (own) return block(object, "a foreign key from the table to itself", `${drop}; make it again when the conversion is finished`);
+  if (partitioned)
+    return block(
+      object,
+      "a foreign key of a partitioned table: it cannot be made without a long lock",
+      `${drop}; make it again afterwards`,
+    );
+  return cost(object, "the foreign key is made again in the swap, and validated after it", "writers of both tables wait for the swap");
 }
 
 /** `public.events, events_slug_key: unique over all partitions without "created_at" in it; do: …` */

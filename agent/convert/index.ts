@@ -56,7 +56,10 @@ export async function advanceConversions(options: ConvertOptions): Promise<strin
 async function advance(client: pg.Client, options: ConvertOptions): Promise<string | undefined> {
   const runs = await lastRuns(client);
   const wishes = await readWishes(client, options);
-  for (const run of runs) await withdraw(client, run, wishes, options);
+  for (const run of runs) {
+    const gone = await withdraw(client, run, wishes, options);
+    if (gone !== undefined) return gone;
+  }
   for (const run of runs) {
     const left = await tidy(client, run, options);
     if (left !== undefined) return left;
@@ -89,17 +92,42 @@ const isFor = (run: Conversion, wish: Wish): boolean =>
   isDeepStrictEqual(run.declaration, wish.declaration);
 
 /** Ends a conversion that has not swapped and that nobody wants any more; one that has swapped goes back when the opposite is declared. */
-async function withdraw(client: pg.Client, run: Conversion, wishes: readonly Wish[], { done, log }: ConvertOptions): Promise<void> {
+async function withdraw(
+  client: pg.Client,
+  run: Conversion,
+  wishes: readonly Wish[],
+  { done, log }: ConvertOptions,
+): Promise<string | undefined> {
   if (UNDER_WAY.includes(run.state) && !wishes.some((wish) => isFor(run, wish))) {
     await remember(client, run, { state: "undone", error: "no longer declared", detail: { again: true } });
     log(`${nameOf(run)}: conversion given up: no longer declared`);
   }
   const opposite = wishes.find((wish) => wish.schema === run.schema && wish.table === run.table && wish.direction !== run.direction);
-  if (run.state === "kept" && opposite) {
+  if (run.state !== "kept" || !opposite) return undefined;
+  try {
     await client.query("select ladder.undo_conversion($1::oid::regclass)", [run.target]);
-    run.state = "undone";
-    done(`${nameOf(run)}: as it was before, the old table has taken its place again`);
+  } catch (error) {
+    if (isLost(error)) throw error;
+    return `${nameOf(run)}: going back, ${(error as Error).message}`;
   }
+  done(`${nameOf(run)}: as it was before, the old table has taken its place again`);
+  return `${nameOf(run)}: gone back, the rest follows`;
+}
+
+/** Validates foreign keys that a swap has made again: one that cannot be had now is tried again with the next look. */
+async function validate(client: pg.Client, run: Conversion, log: (line: string) => void): Promise<string | undefined> {
+  const waiting = run.detail.unvalidated ?? [];
+  for (const [at, { table, name }] of waiting.entries()) {
+    try {
+      await client.query("select ladder.validate_reference($1::oid, $2)", [table, name]);
+    } catch (error) {
+      if (isLost(error)) throw error;
+      if (isBusy(error)) return `${nameOf(run)}: validating foreign key ${name}, waits for a lock`;
+      log(`${nameOf(run)}: foreign key ${name} is not valid for all rows: ${(error as Error).message}`);
+    }
+    await remember(client, run, { detail: { unvalidated: waiting.slice(at + 1) } });
+  }
+  return undefined;
 }
 
 /** Drops the copy of what was given up; tells the upkeep of partitions about a table that is there now. */
@@ -113,6 +141,8 @@ async function tidy(client: pg.Client, run: Conversion, { connect, log, recheck 
       return `${nameOf(run)}: removing the copy, waits for a lock`;
     }
   }
+  const waits = await validate(client, run, log);
+  if (waits !== undefined) return waits;
   const isNew = (run.state === "kept" || run.state === "done") && run.direction === "partition" && !run.detail.adopted;
   if (isNew && (run.error === null || run.idle > recheck)) {
     try {
@@ -174,6 +204,7 @@ async function work(client: pg.Client, run: Conversion, options: ConvertOptions)
   const state: string = run.state;
   if (state === "failed") log(`${nameOf(run)}: conversion failed, the table is as it was: ${run.error}`);
   if (state === "undone") return `${nameOf(run)}: begins again`;
+  if (state === "kept") return `${nameOf(run)}: swapped, the rest follows`;
   if (state === "blocked" || !UNDER_WAY.includes(state)) return undefined;
   if (run.state === begun.state && run.rowsDone > begun.rows) {
     const rate = (run.rowsDone - begun.rows) / (begun.idle + (performance.now() - begun.at) / 1_000);

@@ -63,7 +63,7 @@ export async function holder(client: pg.Client, relation: number): Promise<strin
     `select format('%s (pid %s) for %s s', coalesce(nullif(a.application_name, ''), a.usename, a.backend_type), a.pid,
          extract(epoch from clock_timestamp() - a.xact_start)::int) as who
        from pg_locks l join pg_stat_activity a using (pid)
-      where l.relation = $1 and l.granted and a.backend_type = 'client backend' and a.xact_start < clock_timestamp() - interval '1 second'
+      where l.relation = $1 and l.database = (select oid from pg_database where datname = current_database()) and l.granted and a.backend_type = 'client backend' and a.xact_start < clock_timestamp() - interval '1 second'
       order by a.xact_start limit 1`,
     [relation],
   );

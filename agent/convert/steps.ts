@@ -1,13 +1,13 @@
 /** What each state of a conversion does: a bounded piece of work that ends in a transaction, so that it can be broken off anywhere. */
 import type pg from "pg";
-import { copyName, foreignKeyStatements, newSchema, partitionStatements, tableStatements } from "./build.ts";
+import { copyName, foreignKeyStatements, newSchema, partitionStatements, readerGrants, tableStatements } from "./build.ts";
 import { describeTable, keyOf, operatorSchemas, primaryKey, type Table } from "./catalog.ts";
 import { checkTable, describeFinding } from "./check.ts";
 import { countPeriods, fixedPartitions, MOST_PARTITIONS, type NewPartition, rangePartitions } from "./partitions.ts";
 import { nameOf, nextBatch } from "./progress.ts";
 import { codeOf, holder, inTransaction, isBusy } from "./session.ts";
 import { type Conversion, remember } from "./store.ts";
-import { type SyncSpec, syncFunctions, syncTriggers } from "./sync.ts";
+import { functionOwner, type SyncSpec, syncFunctions, syncTriggers } from "./sync.ts";
 import { compareStretch, copyStretch, describeStretch, measureStretch, nextStretch } from "./walk.ts";
 
 /** One piece of work on one conversion. */
@@ -48,6 +48,7 @@ async function checking({ client, run, table, log }: Work): Promise<Outcome> {
     await remember(client, run, { state: "blocked", problems });
     return "rest";
   }
+  for (const sql of readerGrants(table)) await client.query(sql);
   const columns = primaryKey(table)!.columns;
   const by = run.declaration?.by;
   const extended = by === undefined || columns.includes(by) ? columns : [...columns, by];
@@ -55,15 +56,17 @@ async function checking({ client, run, table, log }: Work): Promise<Outcome> {
     ...{ state: "measuring", problems, cursor: null, rowsDone: 0 },
     detail: {
       ...{ sourceKey: keyOf(table, columns), targetKey: keyOf(table, extended), operators: await operatorSchemas(client, table) },
-      ...{ least: null, greatest: null },
+      ...{ least: null, greatest: null, runner: table.runner },
     },
   });
   return "again";
 }
 
 async function measuring({ client, run, table }: Work): Promise<Outcome> {
-  const stretch = await nextStretch(client, table.name, run.detail.sourceKey!, run.cursor, MEASURED_AT_A_TIME);
-  const { rows, least, greatest } = await measureStretch(client, run, table, stretch);
+  const { stretch, rows, least, greatest } = await asRunner(client, run, async () => {
+    const next = await nextStretch(client, table.name, run.detail.sourceKey!, run.cursor, MEASURED_AT_A_TIME);
+    return { stretch: next, ...(await measureStretch(client, run, table, next)) };
+  });
   const { detail } = run;
   const extremes = {
     least: smaller(detail.least ?? null, least),
@@ -122,7 +125,7 @@ async function building({ client, run, table }: Work): Promise<Outcome> {
   const key = keys[keyAt];
   if (key) {
     await inTransaction(client, async () => {
-      await client.query(key.sql);
+      for (const sql of key) await client.query(sql);
       await remember(client, run, { detail: { foreignKeys: keyAt + 1 } });
     });
     return "again";
@@ -137,19 +140,27 @@ async function building({ client, run, table }: Work): Promise<Outcome> {
   return "again";
 }
 
+/** Reads rows with the rights of the conversion's runner. */
+function asRunner<T>(client: pg.Client, { detail }: Conversion, work: () => Promise<T>): Promise<T> {
+  return inTransaction(client, async () => {
+    await client.query(`set local role ${detail.runner}`);
+    return work();
+  });
+}
+
 async function makeCopy(client: pg.Client, run: Conversion, table: Table): Promise<void> {
   await client.query(`lock table only ${table.name} in access share mode`);
+  for (const sql of tableStatements(run.id, table, run.declaration)) await client.query(sql);
   const { rows } = await client.query<{ definition: string; columns: string }>(
     "select ladder.table_definition($1) as definition, ladder.table_columns($1) as columns",
     [table.oid],
   );
-  for (const sql of tableStatements(run.id, table, run.declaration)) await client.query(sql);
   const { rows: made } = await client.query<{ oid: number }>("select $1::regclass::oid as oid", [copyName(run.id, run.table)]);
   await remember(client, run, {
     target: made[0]!.oid,
     detail: {
       ...{ ...rows[0]!, triggers: table.triggers.map(({ name, enabled }) => ({ name, enabled })) },
-      ...{ partitions: 0, foreignKeys: 0 },
+      ...{ partitions: 0, foreignKeys: 0, runner: table.runner },
     },
   });
 }
@@ -175,23 +186,32 @@ async function syncing({ client, run, table }: Work): Promise<Outcome> {
     await client.query(syncTriggers({ ...back, from: copy }, false));
     // Waits for every transaction that has written to the table: from here on all changes reach the copy, and older ones can be read.
     await client.query(syncTriggers(forward, true));
+    for (const spec of [forward, back]) await client.query(functionOwner(spec, run.detail.runner!));
     await remember(client, run, { state: "copying", cursor: null, rowsDone: 0, rate: null });
   });
   return "again";
 }
 
 async function copying({ client, run, table }: Work): Promise<Outcome> {
-  const stretch = await nextStretch(client, table.name, run.detail.sourceKey!, run.cursor, run.batch);
+  const next = () => nextStretch(client, table.name, run.detail.sourceKey!, run.cursor, run.batch);
+  const stretch = await asRunner(client, run, next);
   const started = performance.now();
   try {
     await inTransaction(client, async () => {
       // What a crash takes away is the rows and the position together.
       await client.query("set local synchronous_commit = off");
+      await client.query(`set local role ${run.detail.runner}`);
       const rows = await copyStretch(client, run, table, stretch);
+      await client.query("reset role");
       const batch = stretch.to ? nextBatch(run.batch, performance.now() - started) : run.batch;
-      const next = stretch.to ? { cursor: stretch.to } : { state: "verifying" as const, cursor: null };
+      const position = stretch.to ? { cursor: stretch.to } : { state: "verifying" as const, cursor: null };
       const counted = run.rowsDone + rows;
-      await remember(client, run, { ...next, batch, rowsDone: stretch.to ? counted : 0, ...(stretch.to ? {} : { rowsTotal: counted }) });
+      await remember(client, run, {
+        ...position,
+        batch,
+        rowsDone: stretch.to ? counted : 0,
+        ...(stretch.to ? {} : { rowsTotal: counted }),
+      });
     });
   } catch (error) {
     if (isBusy(error)) await remember(client, run, { batch: nextBatch(run.batch, Number.POSITIVE_INFINITY) });
@@ -201,8 +221,10 @@ async function copying({ client, run, table }: Work): Promise<Outcome> {
 }
 
 async function verifying({ client, run, table }: Work): Promise<Outcome> {
-  const stretch = await nextStretch(client, table.name, run.detail.sourceKey!, run.cursor, COMPARED_AT_A_TIME);
-  const { rows, same } = await compareStretch(client, run, table, stretch);
+  const { stretch, rows, same } = await asRunner(client, run, async () => {
+    const next = await nextStretch(client, table.name, run.detail.sourceKey!, run.cursor, COMPARED_AT_A_TIME);
+    return { stretch: next, ...(await compareStretch(client, run, table, next)) };
+  });
   if (!same) {
     const where = describeStretch(stretch, run.detail.sourceKey!);
     await remember(client, run, { state: "failed", error: `got other rows in the copy than in the table, want the same: ${where}` });

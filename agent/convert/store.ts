@@ -33,6 +33,8 @@ export interface Detail {
   targetKey?: readonly KeyColumn[];
   /** Schemas of the operators that compare keys, beside pg_catalog. */
   operators?: readonly string[];
+  /** Who reads and writes rows: see Table.runner. */
+  runner?: string;
   /** ladder.table_definition of the source when the copy was begun. */
   definition?: string;
   /** ladder.table_columns of the source. */
@@ -45,6 +47,8 @@ export interface Detail {
   /** Partitions, and foreign keys, that the copy has so far. */
   partitions?: number;
   foreignKeys?: number;
+  /** Foreign keys to the table that the swap has made again, not yet validated. */
+  unvalidated?: readonly { table: number; name: string }[];
   /** The platform's partition jobs know the table. */
   adopted?: boolean;
   /** The operator wants a failed or undone conversion to begin again. */

@@ -27,6 +27,10 @@ export interface SyncSpec {
   operators: readonly string[];
 }
 
+/** The functions' owner, with whose rights they run; given last, because the triggers' maker must be able to call them. */
+export const functionOwner = ({ schema, prefix }: SyncSpec, runner: string): string =>
+  ["row", "truncate"].map((what) => `alter function ${quote(schema)}.${prefix}_${what}() owner to ${runner};`).join(" ");
+
 /**
  * Functions `<prefix>_row` and `<prefix>_truncate`: each change of `from` reaches `to` in the same transaction.
  *
@@ -73,6 +77,12 @@ end $ladder$;
 create or replace function ${quote(schema)}.${spec.prefix}_truncate() returns trigger ${settings} as $ladder$
 begin
   truncate ${to};
+  return null;
+exception when object_in_use then
+  -- The same TRUNCATE ... CASCADE has emptied both.
+  if exists (select from ${to}) then
+    raise;
+  end if;
   return null;
 end $ladder$;
 revoke execute on function ${quote(schema)}.${spec.prefix}_row(), ${quote(schema)}.${spec.prefix}_truncate() from public;`;

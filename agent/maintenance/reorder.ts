@@ -61,11 +61,16 @@ export async function reorderNext(client: pg.Client, connection: Connection): Pr
   }
 }
 
-/** A task that is found running was begun by an agent that is gone. */
+/**
+ * A task that is found running was begun by an agent that is gone. A table that is being converted waits: pg_repack's trigger would be a
+ * change of its definition, with which the conversion begins again.
+ */
 async function nextTask(client: pg.Client): Promise<Task | undefined> {
   const { rows } = await client.query<Task>(
     `update ladder.task set state = 'running', started = clock_timestamp()
-     where id = (select min(id) from ladder.task where kind = 'reorder' and state in ('waiting', 'running'))
+     where id = (select min(t.id) from ladder.task t where t.kind = 'reorder' and t.state in ('waiting', 'running') and not exists (
+       select from ladder.conversion c where c.state not in ('blocked', 'kept', 'done', 'failed', 'undone')
+         and to_regclass(format('%I.%I', c.schema_name, c.table_name)) in (to_regclass(t.object), pg_partition_root(to_regclass(t.object)))))
      returning id, object, statement as columns`,
   );
   return rows[0];

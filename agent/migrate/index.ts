@@ -68,7 +68,7 @@ async function migrate(client: Client, options: MigrateOptions): Promise<Migrate
   for (const { name, why } of leftOut) log(`${folder}/${name}: left out, ${why}`);
   if (files.length === 0) log(`${folder}: no .sql files`);
   await refuseReadOnly(client);
-  await freshSettings(client, lockTimeout);
+  await freshSettings(client, lockTimeout, set);
   await takeRunLock(client, options.wait ?? DEFAULT_WAIT, log);
 
   const ledger = new Ledger(client, set, files);

@@ -20,7 +20,7 @@ export interface LedgerRow {
 
 export class Ledger implements UmzugStorage<object> {
   readonly #client: Client;
-  readonly #set: MigrationSet;
+  readonly set: MigrationSet;
   readonly #files: ReadonlyMap<string, SourceFile>;
   readonly #durations = new Map<string, number>();
   /** Rows for files that ran before `ladder.migration` was there: the platform's first ones. */
@@ -28,7 +28,7 @@ export class Ledger implements UmzugStorage<object> {
 
   constructor(client: Client, set: MigrationSet, files: readonly SourceFile[]) {
     this.#client = client;
-    this.#set = set;
+    this.set = set;
     this.#files = new Map(files.map((file) => [file.name, file]));
   }
 
@@ -45,14 +45,14 @@ export class Ledger implements UmzugStorage<object> {
   /** @throws InputError when the ledger is missing and this is not the set that makes it. */
   async rows(): Promise<LedgerRow[]> {
     if (!(await this.#exists())) {
-      if (this.#set === "platform") return [];
+      if (this.set === "platform") return [];
       throw new InputError("migrations", [
         { path: "ladder.migration", got: "no such table", want: "the platform's migrations applied first" },
       ]);
     }
     const { rows } = await this.#client.query<LedgerRow>(
       `select file, sha256, state, statements, applied_at as "appliedAt", error from ladder.migration where set = $1`,
-      [this.#set],
+      [this.set],
     );
     return rows;
   }
@@ -85,14 +85,14 @@ export class Ledger implements UmzugStorage<object> {
        values ($1, $2, $3, $4, coalesce($5, 0), make_interval(secs => $6::float8 / 1000))
        on conflict (set, file) do update set sha256 = excluded.sha256, state = excluded.state, error = null,
          statements = coalesce($5, m.statements), duration = excluded.duration, applied_at = excluded.applied_at, by = excluded.by`,
-      [this.#set, name, this.#files.get(name)!.sha256, state, statements, this.#durations.get(name) ?? null],
+      [this.set, name, this.#files.get(name)!.sha256, state, statements, this.#durations.get(name) ?? null],
     );
   }
 
   /** Notes how far a file without a transaction has come, or the error that stopped it. */
   async progress(name: string, statements: number, error: string | null): Promise<void> {
     await this.#client.query("update ladder.migration set statements = $3, error = $4 where set = $1 and file = $2", [
-      this.#set,
+      this.set,
       name,
       statements,
       error,
@@ -100,7 +100,7 @@ export class Ledger implements UmzugStorage<object> {
   }
 
   async unlogMigration({ name }: Pick<MigrationParams<object>, "name">): Promise<void> {
-    await this.#client.query("delete from ladder.migration where set = $1 and file = $2", [this.#set, name]);
+    await this.#client.query("delete from ladder.migration where set = $1 and file = $2", [this.set, name]);
   }
 }
 

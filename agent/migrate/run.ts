@@ -90,7 +90,7 @@ async function checkDeferred(run: Run, script: Script): Promise<void> {
 /** One file inside the run's transaction; umzug writes its row afterwards. */
 export async function runFile(run: Run, script: Script): Promise<void> {
   const start = performance.now();
-  await freshSettings(run.client, run.lockTimeout);
+  await freshSettings(run.client, run.lockTimeout, run.ledger.set);
   await become(run);
   for (const statement of script.statements) await execute(run, script, statement);
   await checkDeferred(run, script);
@@ -169,7 +169,7 @@ export async function runAlone(run: Run, script: Script): Promise<void> {
   const invalid = await invalidIndexes(run);
   refuseInvalid(script, invalid);
   await ledger.start(file.name);
-  await freshSettings(client, run.lockTimeout);
+  await freshSettings(client, run.lockTimeout, ledger.set);
   for (const [done, statement] of statements.entries()) {
     const patient = whyOutside(statement.node) !== undefined;
     try {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { InputError, type Ms } from "../../plan/types.ts";
+import type { MigrationSet } from "./ledger.ts";
 
 /** Advisory lock of a migration run: "ladd" in ASCII, 1. Taken in the database that is migrated. */
 const RUN_LOCK = [0x6c616464, 1] as const;
@@ -9,10 +10,10 @@ const POLL: Ms = 250 as Ms;
 
 /**
  * Settings every file starts with, whatever an earlier one has set. The server looks whether the client is still there, so that a run
- * that was killed in the middle of a long statement gives up its locks. A statement that policies would keep from some of the rows fails,
- * instead of leaving them out.
+ * that was killed in the middle of a long statement gives up its locks. A statement of the application that policies would keep from some
+ * of the rows fails, instead of leaving them out. The platform's own obey policies: pg_cron shows its jobs by one.
  */
-export async function freshSettings(client: Client, lockTimeout: Ms): Promise<void> {
+export async function freshSettings(client: Client, lockTimeout: Ms, set: MigrationSet): Promise<void> {
   await client.query(`
     reset role; reset all;
     set lock_timeout = ${lockTimeout};
@@ -21,7 +22,7 @@ export async function freshSettings(client: Client, lockTimeout: Ms): Promise<vo
     set idle_session_timeout = 0;
     set client_connection_check_interval = 1000;
     set client_min_messages = warning;
-    set row_security = off;
+    set row_security = ${set === "platform" ? "on" : "off"};
     set search_path = public;
     select set_config('transaction_timeout', '0', false) where current_setting('server_version_num')::int >= 170000`);
 }

@@ -20,11 +20,15 @@ export interface DownOptions {
 /**
  * `bin/down`: stops and removes the stack. What data lives in and is opened with stays (volumes, passwords, keys, the certificate
  * authority), so that the next `bin/up` finds it again, unless `deleteData` is set: then everything goes, protected or not.
+ *
+ * @throws Failure on aws, where stopping is no way to save and what is protected must be let go by hand.
  */
 export async function down({ stack: name, deleteData = false, yes = false }: DownOptions, { say, result }: Report): Promise<void> {
   await alone(name);
   await checkEngine();
   const opened = await openStack(name);
+  if ((await readState(opened.stack)).resources.some(({ type }) => type.startsWith("aws:")))
+    throw new Failure(`stack ${name}: is on aws; pulumi destroy ends it there, and looks ahead for what is protected (docs/aws.md)`);
   await releaseStaleLock(opened, say);
   await repair(opened, say);
   const state = await readState(opened.stack);

@@ -18,10 +18,10 @@ export async function finish({ stack: name }: { stack: string }, { say, result }
   await alone(name);
   await checkEngine();
   const asConfigured = await openStack(name);
+  const running = runningOn((await readConfig(asConfigured)).target, name);
   await releaseStaleLock(asConfigured, say);
   await repair(asConfigured, say);
-  const config = await readConfig(asConfigured);
-  const status = await runningOn(config.target, name).status();
+  const status = await running.status();
   if (status.phase !== "settled") throw new Failure(`stack ${name}: still moving (${status.moving}); finish when it is settled`);
   const held = status.held;
   if (held.length === 0) {

@@ -2,7 +2,7 @@ import type { Stage } from "../../plan/types.ts";
 import { checkEngine } from "../engine.ts";
 import type { Report } from "../report.ts";
 import { openStack } from "../stack.ts";
-import { lookAhead, previewLines } from "./up.ts";
+import { lookAhead, previewLines, previewValue } from "./up.ts";
 
 /** `ladder plan`: what the next `up` would do, in words; changes nothing. */
 export async function plan({ stack: name, stage }: { stack: string; stage?: Stage | undefined }, { say, result }: Report): Promise<void> {
@@ -10,6 +10,5 @@ export async function plan({ stack: name, stage }: { stack: string; stage?: Stag
   await checkEngine();
   const opened = await openStack(name, overrides ? { overrides } : {});
   const ahead = await lookAhead(opened, say);
-  const changes = ahead.changes.map(({ op, kind, name: part, differs }) => ({ op, kind, name: part, differs }));
-  result(previewLines(ahead), { changes, restarts: ahead.restarts });
+  result(previewLines(ahead), previewValue(ahead));
 }

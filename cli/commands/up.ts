@@ -1,8 +1,10 @@
+import type { StackConfig } from "../../plan/config.ts";
 import { entryCluster } from "../../plan/mirror.ts";
 import { notBuilt, refuseNotBuilt } from "../../plan/stages.ts";
 import type { LastOutputs, Topology } from "../../plan/topology.ts";
 import { STAGES, type Stage, type Target } from "../../plan/types.ts";
 import { announceRestarts, describeChanges, wantedParameters } from "../announce.ts";
+import { announceAws, describeAws } from "../announce-aws.ts";
 import { refuseConflicts } from "../conflicts.ts";
 import { checkEngine } from "../engine.ts";
 import { alone, releaseStaleLock } from "../lock.ts";
@@ -28,16 +30,15 @@ export async function up({ stack: name, stage, preview = false }: UpOptions, { s
   await alone(name);
   await checkEngine();
   const opened = await openStack(name, { create: true, overrides });
+  const config = await readConfig(opened);
+  if (!preview) runningOn(config.target, name);
   await releaseStaleLock(opened, say);
-  await repair(opened, say);
-  const ahead = await lookAhead(opened, say);
+  // On aws a step that was begun may have made something: Pulumi itself asks what became of it.
+  if (config.target === "docker") await repair(opened, say);
+  const ahead = await lookAhead(opened, say, config);
   const late = await refuseConflicts(opened, ahead.changes);
   if (preview) {
-    const { changes, restarts } = ahead;
-    result(previewLines(ahead), {
-      changes: changes.map(({ op, kind, name: part, differs }) => ({ op, kind, name: part, differs })),
-      restarts,
-    });
+    result(previewLines(ahead), previewValue(ahead));
     return;
   }
   if (late) await repair(opened, say);
@@ -51,6 +52,8 @@ export async function up({ stack: name, stage, preview = false }: UpOptions, { s
 export interface Ahead {
   changes: readonly Change[];
   restarts: readonly string[];
+  /** The longest that writes wait, in words; null where the target promises it once for all changes (docs/stages.md). */
+  stall: string | null;
   topology: Topology;
   last: LastOutputs | undefined;
   /** Folder of the application's migrations. */
@@ -58,8 +61,8 @@ export interface Ahead {
 }
 
 /** What the next `up` does, without doing it. @throws InputError, Failure where it could not. */
-export async function lookAhead(opened: Opened, say: (line: string) => void): Promise<Ahead> {
-  const config = await readConfig(opened);
+export async function lookAhead(opened: Opened, say: (line: string) => void, known?: StackConfig): Promise<Ahead> {
+  const config = known ?? (await readConfig(opened));
   refuseNotBuilt(config);
   const last = await readLast(opened);
   const topology = planned(config, last);
@@ -67,20 +70,32 @@ export async function lookAhead(opened: Opened, say: (line: string) => void): Pr
   wantedParameters(topology);
   say(`stack ${opened.name}, stage ${config.stage} on ${config.target}: looking ahead`);
   const changes = await operate(opened, "preview", { say });
+  const ahead = { changes, topology, last, schema: config.schema };
+  if (config.target === "aws") return { ...ahead, ...announceAws(changes) };
   const nodes = last ? entryCluster(topology).nodes.map((node) => node.name) : [];
   const running = nodes.length > 0 ? await runningOn(config.target, opened.name).parameters(nodes) : undefined;
-  return { changes, restarts: announceRestarts(changes, topology, last, running), topology, last, schema: config.schema };
+  return { ...ahead, restarts: announceRestarts(changes, topology, last, running), stall: null };
 }
 
-const restartLines = ({ restarts, last }: Ahead): readonly string[] => {
+const restartLines = ({ restarts, stall, last }: Ahead): readonly string[] => {
   if (!last) return [];
-  return restarts.length > 0 ? restarts : ["nothing restarts"];
+  return [...(restarts.length > 0 ? restarts : ["nothing restarts"]), ...(stall === null ? [] : [`expected stall of writes: ${stall}`])];
 };
 
+const describe = ({ changes, topology }: Ahead): readonly string[] =>
+  topology.target === "aws" ? describeAws(changes) : describeChanges(changes);
+
 export const previewLines = (ahead: Ahead): readonly string[] => [
-  ...(ahead.changes.length > 0 ? describeChanges(ahead.changes) : ["nothing to change"]),
+  ...(ahead.changes.length > 0 ? describe(ahead) : ["nothing to change"]),
   ...restartLines(ahead),
 ];
+
+/** What `--json` prints of a look ahead. */
+export const previewValue = ({ changes, restarts, stall }: Ahead) => ({
+  changes: changes.map(({ op, kind, name, differs }) => ({ op, kind, name, differs })),
+  restarts,
+  stall,
+});
 
 /**
  * Runs `up` and waits for the mover. Memory limits that shrink follow one `up` after the settings that need less: then a second

@@ -8,6 +8,7 @@ import { readLast } from "../planning.ts";
 import type { Report } from "../report.ts";
 import { openStack } from "../stack.ts";
 import { type Row, table } from "../table.ts";
+import { machines } from "./machines.ts";
 import { VIEWS, viewName } from "./views.ts";
 
 export interface ViewArgs {
@@ -25,10 +26,12 @@ const LINES = z.array(z.string());
 
 /** `ladder <view>`: a table for people, the rows with `--json`. */
 export async function view({ stack, name, node, limit, watch }: ViewArgs, report: Report): Promise<void> {
-  const { everywhere, hidden = [] } = VIEWS[name]!;
+  const { everywhere, hidden = [], from } = VIEWS[name]!;
   const ask = await agentOf(stack);
   for (;;) {
-    const rows = ROWS.parse(await ask("view", viewName(name), node ?? (everywhere ? "all" : "primary"), String(limit))) as Row[];
+    const asked =
+      from === "engine" ? machines(stack) : ask("view", viewName(name), node ?? (everywhere ? "all" : "primary"), String(limit));
+    const rows = ROWS.parse(await asked) as Row[];
     const lines = rows.length === 0 ? ["(nothing)"] : table(rows, hidden);
     report.result(watch === undefined ? lines : [new Date().toISOString(), ...lines, ""], rows);
     if (watch === undefined) return;

@@ -9,9 +9,11 @@ export interface ViewCommand {
   everywhere?: true;
   /** Columns for programs only. */
   hidden?: readonly string[];
+  /** Where there is no view of that name: the pooler's console, or the Docker engine. */
+  from?: "pooler" | "engine";
 }
 
-/** Every view of schema ladder that is meant for people, by its command; `pools` comes from PgBouncer's console. */
+/** Every view of schema ladder that is meant for people, by its command, and what databases do not know. */
 export const VIEWS: Readonly<Record<string, ViewCommand>> = {
   health: { what: "One line for each check: ok, warning or critical, and what to do" },
   "database-size": { what: "Size of each database" },
@@ -35,7 +37,8 @@ export const VIEWS: Readonly<Record<string, ViewCommand>> = {
   locks: { what: "Locks not granted, and held ones that block writers" },
   blocked: { what: "Sessions that wait for a lock, who blocks them, and the root of the queue" },
   connections: { what: "Connections to this server by role and database, and their share of max_connections" },
-  pools: { what: "The pooler's pools: clients, those that wait, server connections in use" },
+  pools: { what: "The pooler's pools: clients, those that wait, server connections in use", from: "pooler" },
+  machines: { what: "CPU, memory, disk traffic and I/O wait of each part of the stack", from: "engine" },
   "cache-hit": { what: "Cache hit ratio of the database and of each table with its indexes" },
   throughput: { what: "Transactions and statements since the statistics were reset, in all and per second" },
   replication: { what: "Each replica: state, lag in bytes and seconds; asked on a replica, also by the heartbeat", everywhere: true },
@@ -60,6 +63,10 @@ export function views({ result }: Report): void {
   const width = Math.max(...Object.keys(VIEWS).map((name) => name.length));
   result(
     Object.entries(VIEWS).map(([name, { what }]) => `${name.padEnd(width)}  ${what}`),
-    Object.entries(VIEWS).map(([name, { what }]) => ({ command: name, view: name === "pools" ? null : `ladder.${viewName(name)}`, what })),
+    Object.entries(VIEWS).map(([name, { what, from }]) => ({
+      command: name,
+      view: from === undefined ? `ladder.${viewName(name)}` : null,
+      what,
+    })),
   );
 }

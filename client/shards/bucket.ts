@@ -1,5 +1,6 @@
 /** Types of a shard key. An `integer` hashes as the `bigint` of the same value. */
-export type KeyType = "bigint" | "integer" | "uuid" | "text";
+export const KEY_TYPES = ["bigint", "integer", "uuid", "text"] as const;
+export type KeyType = (typeof KEY_TYPES)[number];
 
 /** PostgreSQL's HASH_PARTITION_SEED (src/backend/partitioning/partbounds.c): 8816678312871386365. */
 const SEED_HIGH = 0x7a5b2236;

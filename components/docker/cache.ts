@@ -86,15 +86,17 @@ export class Cache extends pulumi.ComponentResource {
 }
 
 /**
- * A primary, or a replica that has copied everything: the next node is replaced only then. A replica whose primary is not there passes too: after
- * `bin/down` it is made before its primary is, and without the agent nobody makes it one.
+ * A primary, or a replica that has copied everything: the next node is replaced only then. A replica that has not found its primary for 10 s
+ * passes too: after `bin/down` it is made before its primary is, both have other addresses than before, and the agent, which tells them, comes last.
  */
 function healthcheck(port: number): string {
   const ask = `valkey-cli --no-auth-warning --user ${CACHE_USERS.door.user} --tls --cacert ${CACHE_FILES}/ca.crt -h ${CACHE_ADDRESS} -p ${port} role`;
-  // The answer of a replica: slave, its primary's address and port, the state of its connection.
+  const waited = "[ $(($(date +%s) - $(stat -c %Y /tmp/looked))) -ge 10 ]";
   return [
+    "[ -e /tmp/looked ] || touch /tmp/looked",
+    // A replica answers slave, its primary's address and port, and how far its connection is.
     `set -- $(REDISCLI_AUTH=$(cat ${CACHE_FILES}/door.password) ${ask})`,
-    `[ "$1" = master ] || { [ "$1" = slave ] && { [ "$4" = connected ] || ! timeout 1 bash -c "</dev/tcp/$2/$3"; }; }`,
+    `case "$1 $4" in master*|"slave connected") true ;; "slave connect"|"slave connecting") ${waited} ;; *) false ;; esac`,
   ].join("; ");
 }
 

@@ -7,7 +7,8 @@ import { boolean, duration, integer, list, map, object, oneOf, size, text, value
 export const POSTGRES_VERSIONS = [17] as const;
 
 const IDENTIFIER = /^[a-z_][a-z0-9_]{0,62}$/;
-const column = text(IDENTIFIER, "a column name (a-z, 0-9 and _)");
+/** Names of the application's own objects, as they are spelt: many schemas have capitals in them. */
+const column = text(/^[A-Za-z_]\w{0,62}$/, "a column name (letters, 0-9 and _)");
 const region = text(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as us-east-1");
 const image = text(/^[a-z0-9][\w.\-/:@]*$/, "an image such as debian:trixie-slim");
 
@@ -64,7 +65,7 @@ export const SCHEMA = {
   stage: oneOf(STAGES),
   target: oneOf(TARGETS),
   schema: text(/^[^\0]+$/, "a folder of SQL migrations"),
-  tables: map(/^([a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,62}$/, "a table name, with or without its schema", table),
+  tables: map(/^([A-Za-z_]\w{0,62}\.)?[A-Za-z_]\w{0,62}$/, "a table name, with or without its schema", table),
   database,
   port: integer(1024, 65_535, "a port from 1024 to 65535"),
   postgresVersion: oneOf(POSTGRES_VERSIONS),

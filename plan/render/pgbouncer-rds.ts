@@ -11,6 +11,9 @@ export const processAddress = (index: number): string => `127.0.0.${10 + index}`
 /** Certificates of RDS, and of RDS Proxy where there is one. */
 export const SERVER_AUTHORITIES = `${POOLER_FILES}/server-ca.crt`;
 
+/** Far below the load balancer's idle timeout, which forgets a silent connection after 350 s and tells neither side. In seconds. */
+const KEEPALIVE = ["tcp_keepidle = 60", "tcp_keepintvl = 15", "tcp_keepcnt = 4"];
+
 /**
  * pgbouncer.ini of process `index`, from 0. All processes listen on the same port, the kernel spreads clients over them; a cancel
  * request that reaches the wrong one is passed on to its peer.
@@ -25,6 +28,7 @@ export function renderRdsPgbouncer(settings: HostSettings, index: number): strin
       `unix_socket_dir = ${socketFolder(index)}`,
       "so_reuseport = 1",
       `peer_id = ${index + 1}`,
+      ...KEEPALIVE,
     ],
     authentication: [],
     serverTls: [`server_tls_ca_file = ${SERVER_AUTHORITIES}`],

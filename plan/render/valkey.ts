@@ -57,7 +57,8 @@ export interface ValkeyInput {
  * valkey.conf of one node. Read at start; what may change later the agent sets.
  *
  * Cluster mode with one group from the start, because it cannot be switched on later without moving every key.
- * Two nodes cannot vote, so the agent moves the lead: Valkey's own fail-over needs three primaries.
+ * Two nodes cannot vote, so the agent moves the lead: Valkey's own fail-over needs three primaries. The node time-out is longer than the
+ * agent needs for it: a replica that has given its primary up waits for 5 s more before it takes writes.
  * Eviction: any key, the longest unused first. Everything in a cache is somewhere else too, and a policy that spares keys without
  * a time to live would refuse writes once they fill the memory.
  * The append-only file is there because a primary that restarted empty would make its replica empty as well. It is written before a
@@ -80,7 +81,7 @@ primaryuser ${CACHE_USERS.copy.user}
 primaryauth ${password}
 cluster-enabled yes
 cluster-port ${CACHE_BUS_PORT}
-cluster-node-timeout 5000
+cluster-node-timeout 15000
 cluster-announce-client-ipv4 ${CACHE_ADDRESS}
 cluster-announce-human-nodename ${name}
 cluster-allow-replica-migration no

@@ -1,4 +1,4 @@
--- Function ladder.swap_conversion(id): a converted table and its copy change places. The caller sets lock_timeout and tries again.
+-- Functions ladder.swap_conversion(id) and ladder.validate_reference: a converted table and its copy change places. The caller sets lock_timeout.
 create function ladder.swap_conversion(conversion_id bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -9,6 +9,7 @@ declare
   margin bigint := current_setting('max_connections')::bigint;
   item record;
   afterwards text[] := '{}';
+  references_back jsonb := '[]';
   last bigint;
 begin
   select * into strict c from ladder.conversion where id = conversion_id for update;
@@ -17,6 +18,12 @@ begin
   other := case when c.state = 'kept' then c.source else c.target end;
   aside := format('ladder_%s_%s', case when c.state = 'kept' then 'convert' else 'kept' end, c.id);
 
+  -- Tables with foreign keys to it come first: their writers hold them when they look into it.
+  for item in
+    select distinct conrelid as oid from pg_constraint where confrelid = live and contype = 'f' and conparentid = 0 and conrelid <> live order by 1
+  loop
+    execute format('lock table only %s in access exclusive mode', item.oid::regclass);
+  end loop;
   execute format('lock table only %s in access exclusive mode', live::regclass);
   execute format('lock table only %s in access exclusive mode', other::regclass);
   if c.state = 'swapping' and ladder.table_definition(live) is distinct from c.detail ->> 'definition' then
@@ -36,15 +43,37 @@ begin
       'with (' || array_to_string(item.reloptions, ', ') || ')', item.body);
   end loop;
   for item in
-    select p.*, pg_get_expr(polqual, polrelid) as seen, pg_get_expr(polwithcheck, polrelid) as written,
+    select p.*, pg_get_expr(polqual, polrelid) as seen, pg_get_expr(polwithcheck, polrelid) as written, obj_description(p.oid, 'pg_policy') as comment,
            (select string_agg(coalesce(quote_ident(r.rolname), 'public'), ', ') from unnest(polroles) as role left join pg_roles r on r.oid = role) as roles
       from pg_policy p
      where polrelid = live and not exists (select from pg_policy o where o.polrelid = other and o.polname = p.polname)
+       and not (polname like 'ladder\_tenant%' and exists (select from ladder.tenant_table where (schema, name) = (c.schema_name, c.table_name)))
   loop
     afterwards := afterwards || format('create policy %I on %I.%I as %s for %s to %s%s%s', item.polname, c.schema_name, c.table_name,
       case when item.polpermissive then 'permissive' else 'restrictive' end,
       case item.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
       item.roles, ' using (' || item.seen || ')', ' with check (' || item.written || ')');
+    afterwards := afterwards || format('comment on policy %I on %I.%I is %L', item.polname, c.schema_name, c.table_name, item.comment);
+  end loop;
+  -- Foreign keys to it hold for new rows at once; the mover validates the others afterwards, which locks nobody out.
+  for item in
+    select conrelid, conname, convalidated, pg_get_constraintdef(oid) as body, obj_description(oid, 'pg_constraint') as comment
+      from pg_constraint where confrelid = live and contype = 'f' and conparentid = 0 and conrelid <> live order by conrelid, conname
+  loop
+    execute format('alter table %s drop constraint %I', item.conrelid::regclass, item.conname);
+    afterwards := afterwards || format('alter table %s add constraint %I %s%s', item.conrelid::regclass, item.conname, item.body,
+      case when item.convalidated then ' not valid' else '' end);
+    afterwards := afterwards || format('comment on constraint %I on %s is %L', item.conname, item.conrelid::regclass, item.comment);
+    if item.convalidated then
+      references_back := references_back || jsonb_build_object('table', item.conrelid::bigint, 'name', item.conname);
+    end if;
+  end loop;
+  -- The table out of sight checks its deferrable keys at the end of a transaction: SET CONSTRAINTS reaches the visible one only.
+  for item in
+    select conname from pg_constraint where conrelid = live and contype = 'f' and conparentid = 0 and condeferrable and not condeferred
+  loop
+    execute format('alter table %s alter constraint %I deferrable initially immediate', other::regclass, item.conname);
+    execute format('alter table %s alter constraint %I deferrable initially deferred', live::regclass, item.conname);
   end loop;
   for item in
     select d.objid as sequence, a.attname
@@ -87,17 +116,30 @@ begin
   for i in 1 .. cardinality(afterwards) loop
     execute afterwards[i];
   end loop;
+  perform ladder.protect_tenant_table(other, tenant_column) from ladder.tenant_table where (schema, name) = (c.schema_name, c.table_name);
   -- pg_partman would stumble over a table that is no longer partitioned.
   if to_regclass('partman.part_config') is not null and (select relkind = 'r' from pg_class where oid = other) then
     execute 'delete from partman.part_config where parent_table = $1' using c.schema_name || '.' || c.table_name;
   end if;
   update ladder.conversion
-     set state = case when c.state = 'kept' then 'undone' else 'kept' end, changed = clock_timestamp(), error = null,
+     set state = case when c.state = 'kept' then 'undone' else 'kept' end, detail = detail || jsonb_build_object('unvalidated', references_back), changed = clock_timestamp(), error = null,
          swapped = case when c.state = 'kept' then c.swapped else clock_timestamp() end,
          finished = case when c.state = 'kept' then clock_timestamp() end
    where id = c.id;
 end $$;
 comment on function ladder.swap_conversion(bigint) is
-  'From "swapping" to "kept", and from "kept" to "undone". What depends on the name goes along: sequences, views, policies, triggers, statistics';
+  'From "swapping" to "kept", and from "kept" to "undone". What depends on the name goes along: sequences, views, policies, triggers, statistics,
+   foreign keys to it, which are validated afterwards';
 alter function ladder.swap_conversion(bigint) owner to ladder_admin;
 revoke execute on function ladder.swap_conversion(bigint) from public;
+
+create function ladder.validate_reference(referencing oid, constraint_name name) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from pg_constraint where conrelid = referencing and conname = constraint_name and not convalidated) then
+    execute format('alter table %s validate constraint %I', referencing::regclass, constraint_name);
+  end if;
+end $$;
+comment on function ladder.validate_reference(oid, name) is 'Validates a foreign key that a swap has made again, if it is still there';
+alter function ladder.validate_reference(oid, name) owner to ladder_admin;
+revoke execute on function ladder.validate_reference(oid, name) from public;

@@ -73,6 +73,7 @@ begin
     'lock table only ' || live || ' in access exclusive mode',
     'drop trigger if exists ladder_sync on ' || live,
     'drop trigger if exists ladder_sync_truncate on ' || live,
+    'revoke all on ' || live || ' from ladder_upkeep',
     'drop table ' || old,
     format('drop schema if exists ladder_kept_%s, ladder_convert_%1$s cascade', c.id)], null));
   update ladder.conversion set state = 'done', finished = clock_timestamp(), changed = clock_timestamp() where id = c.id;

@@ -121,7 +121,7 @@ advice as (
     from ladder.pg_stat_statements p
     where p.dbid = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
       and p.query ~* ('\m' || pg_catalog.regexp_replace(pg_catalog.split_part(s."table", '.', 2), '\W', '.', 'g') || '\M')
-      and p.query ~* '\mwhere\M'
+      and p.query ~* '\mwhere\M' and p.query !~* '^\s*(create|alter|copy|explain|refresh|call)\M'
     order by p.total_exec_time desc
     limit 1
   ) q on true

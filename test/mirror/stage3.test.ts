@@ -1,93 +1,52 @@
 /**
- * Stage 3 on running servers: 2 → 3 → 2 while 20 clients write, the cache behind its URL, the cache's fail-over, and letting go.
- * Cannot prove: how long stalls are on other machines, and what ElastiCache does. Partitions have tests of their own.
+ * Stage 3 on running servers: 1 → 2 → 3 → 2 while 20 clients write and declared tables become partitioned, the cache behind its URL in use
+ * by an application, a killed cache server, and letting go. Cannot prove: how long stalls are on other machines, and what ElastiCache does.
+ * Longer faults are in stage3-faults, partitions and conversions in test/postgres.
  */
-import { join } from "node:path";
-import { Cluster, Redis } from "iovalkey";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { renderVerdict } from "../../rehearsal/render.ts";
-import { tableRows } from "../../rehearsal/table.ts";
-import { type Verdict, verdict } from "../../rehearsal/verdict.ts";
-import { startLoad } from "../../rehearsal/workload.ts";
+import type { Verdict } from "../../rehearsal/verdict.ts";
+import { type CachedCounts, type CachedPlace, compareCached, prepareCached, runCached } from "../support/cached.ts";
+import { underLoad } from "../support/load.ts";
 import { TestStack } from "../support/stack.ts";
+import { StackCache } from "../support/stack-cache.ts";
 
 const NODES = ["cache-0-1", "cache-0-2"] as const;
+/** Of the example application, and the load's own: that one is converted while it is written. */
+const TABLES = {
+  messages: { partition: { by: "inserted_at" }, autovacuum: "hot" },
+  analytics_events: { partition: { by: "created_at" } },
+  climb_writes: { partition: { by: "changed_at" } },
+};
 
 let stack: TestStack;
 let writeUrl: string;
 let readUrl: string;
-let cacheUrl: string;
-let ca: string;
+let cache: StackCache;
 
 beforeAll(async () => {
-  // A schema of its own: nothing is declared, so nothing is converted while the climb is watched.
-  const schema = { "0001_notes.sql": "create table notes (id int primary key, text text);\n" };
-  stack = await TestStack.open({ name: "stage3", port: 6631, config: { stage: "2" }, schema });
+  stack = await TestStack.open({ name: "stage3", port: 6631, config: { stage: "1", tables: JSON.stringify(TABLES) } });
+  cache = new StackCache(stack);
 });
 afterAll(async () => stack?.destroy());
 
-/** Runs `work` under 20 clients that write at a steady rate, and compares their record with the table. */
-async function underLoad(table: string, work: (mark: (text: string) => void) => Promise<void>): Promise<Verdict> {
-  const load = await startLoad({ writeUrl, readUrl, ledger: join(stack.folder, `${table}.sqlite`), clients: 20, rate: 50, table });
-  try {
-    await work((text) => load.mark(text));
-  } finally {
-    await load.stop();
-  }
-  try {
-    const result = await verdict(load.ledger, tableRows(writeUrl, table));
-    console.log(renderVerdict(result));
-    return result;
-  } finally {
-    load.ledger.close();
-  }
-}
+const load = (table: string, work: (mark: (text: string) => void) => Promise<void>) =>
+  underLoad({ writeUrl, readUrl, folder: stack.folder, table }, work);
 
-function expectNothingLost({ passed, reasons, writes, damage }: Verdict): void {
+const place = (): CachedPlace => ({ writeUrl, cacheUrl: cache.url, caCertificate: cache.ca });
+
+function expectNothingLost({ passed, reasons, writes, reads, damage }: Verdict): void {
   expect(reasons).toEqual([]);
   expect(passed).toBe(true);
   expect(writes.outcomes).toMatchObject({ failed: 0, refused: 0, unknown: 0, pending: 0 });
   expect(writes.outcomes.acknowledged).toBeGreaterThan(0);
-  expect([damage.lost.count, damage.doubled.count, damage.wrong.count]).toEqual([0, 0, 0]);
+  expect([damage.lost.count, damage.doubled.count, damage.wrong.count, reads.errors, reads.writesAccepted]).toEqual([0, 0, 0, 0, 0]);
 }
 
-/** A client that knows the URL and the authority, nothing else. */
-async function withCache<T>(use: (cache: Redis) => Promise<T>, url = cacheUrl): Promise<T> {
-  const cache = new Redis(url, { tls: { ca }, lazyConnect: true, retryStrategy: () => null });
-  let reason: Error | undefined;
-  cache.on("error", (error: Error) => {
-    reason ??= error;
-  });
-  try {
-    await cache.connect();
-    return await use(cache);
-  } catch (error) {
-    throw reason ?? error;
-  } finally {
-    cache.disconnect();
-  }
-}
-
-async function withCluster<T>(use: (cache: Cluster) => Promise<T>): Promise<T> {
-  const { hostname, port, username, password } = new URL(cacheUrl);
-  const cache = new Cluster([{ host: hostname, port: Number(port) }], { redisOptions: { username, password, tls: { ca } } });
-  try {
-    return await use(cache);
-  } finally {
-    cache.disconnect();
-  }
-}
-
-/** The same as `withCache`, again until it works: a fail-over ends connections. */
-async function soon<T>(use: (cache: Redis) => Promise<T>): Promise<T> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await withCache(use);
-    } catch (error) {
-      if (tries > 150) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-  }
+/** No write and no read failed, whatever happened to the cache, and the cache was of use. */
+function expectServed(counts: CachedCounts): void {
+  console.log(`cache: the application saw ${JSON.stringify(counts)}`);
+  expect(counts.failed).toEqual([]);
+  expect(Math.min(counts.writes, counts.reads, counts.hits)).toBeGreaterThan(0);
 }
 
 const addressOf = (url: string) => {
@@ -96,16 +55,6 @@ const addressOf = (url: string) => {
 };
 
 const inspect = (part: string) => stack.docker.getContainer(stack.container(part)).inspect();
-
-/** What a cache node says: its own role, as `ROLE` gives it. */
-async function roleOf(part: string): Promise<string> {
-  const ask = "REDISCLI_AUTH=$(cat /etc/pgladder/door.password) valkey-cli --no-auth-warning --user ladder_cache_door --tls";
-  const { Ports } = (await inspect(part)).NetworkSettings;
-  const port = Object.keys(Ports)
-    .find((key) => Ports[key])!
-    .split("/")[0];
-  return (await stack.exec(part, ["sh", "-c", `${ask} --cacert /etc/pgladder/ca.crt -p ${port} role`])).split("\n")[0]!;
-}
 
 const started = async (url: string): Promise<string> =>
   (await stack.query<{ at: string }>(url, "select pg_postmaster_start_time()::text as at"))[0]!.at;
@@ -116,17 +65,36 @@ const PATIENTLY = { timeout: 30_000, interval: 250 };
 const cacheParts = ["cache-0-1", "cache-0-2", "cache-door"];
 const below = ["agent", "etcd-1", "main-1", "main-2", "pooler-1"];
 
-test("stage 2 has no cache", async () => {
+test("stage 1 has no cache; the example application gets rows of four months", async () => {
   await stack.climb();
   [writeUrl, readUrl] = [await stack.url("write"), await stack.url("read")];
-  ca = String((await stack.outputs()).caCertificate);
-  expect((await stack.outputs()).cacheUrl).toBe("");
-  expect(Object.keys(await stack.running()).sort()).toEqual(below);
+  await cache.refresh();
+  expect(cache.url).toBe("");
+  expect(Object.keys(await stack.running()).sort()).toEqual(below.filter((part) => part !== "main-2"));
+  await stack.query(
+    writeUrl,
+    `insert into messages (user_id, conversation_id, inserted_at, content)
+     select n % 500, n % 90, now() - n * interval '8 minutes', 'message ' || n from generate_series(1, 20000) n`,
+  );
+  await stack.query(
+    writeUrl,
+    `insert into analytics_events (user_id, created_at, event, properties)
+     select n % 500, now() - n * interval '16 minutes', 'seen', jsonb_build_object('n', n) from generate_series(1, 10000) n`,
+  );
 });
 
-test("2 → 3 under load: nothing fails, nothing is lost, nothing restarts, the database's URLs stay", async () => {
-  const result = await underLoad("climb_writes", async (mark) => {
+const CONTENT = `select (select md5(string_agg(m::text, ',' order by id)) from messages m) as messages,
+  (select md5(string_agg(e::text, ',' order by id)) from analytics_events e) as events`;
+const KINDS = `select relname as name, relkind as kind, (select count(*)::int from pg_inherits where inhparent = c.oid) > 3 as months
+  from pg_class c where relnamespace = 'public'::regnamespace and relname = any($1) order by relname`;
+
+test("1 → 2 → 3 under load: nothing fails, nothing is lost, nothing restarts, the database's URLs stay, declared tables are partitioned", async () => {
+  const content = await stack.query(writeUrl, CONTENT);
+  const result = await load("climb_writes", async (mark) => {
     const [start, before] = [await started(writeUrl), await stack.running()];
+    mark("up to stage 2");
+    await stack.climb({ stage: "2" });
+    expect(await stack.status()).toMatchObject({ stage: 2, phase: "settled", held: [] });
     mark("up to stage 3");
     await stack.climb({ stage: "3" });
     mark("stage 3");
@@ -138,17 +106,22 @@ test("2 → 3 under load: nothing fails, nothing is lost, nothing restarts, the 
     expect(seen.map(([, roles]) => roles).sort()).toEqual(["f|2", "t|0", "t|0"]);
     for (const [replica] of seen.filter(([, roles]) => roles === "t|0"))
       await expect.poll(() => psql(replica, "select count(*) > 0 from pg_stat_activity where usename = 'app_ro'"), PATIENTLY).toBe("t");
+    const after = await stack.running();
     expect(await stack.climb()).toEqual([]);
+    expect(await stack.running()).toEqual(after);
   });
   expectNothingLost(result);
   expect([await stack.url("write"), await stack.url("read")]).toEqual([writeUrl, readUrl]);
   expect(Object.keys(await stack.running()).sort()).toEqual([...below, "main-3", ...cacheParts].sort());
-  cacheUrl = String((await stack.outputs()).cacheUrl);
-  expect(addressOf(cacheUrl)).toEqual({ protocol: "rediss:", hostname: "127.0.0.1", port: "7631", username: "app" });
+  const names = Object.keys(TABLES).sort();
+  expect(await stack.query(writeUrl, KINDS, [names])).toEqual(names.map((name) => ({ name, kind: "p", months: true })));
+  expect(await stack.query(writeUrl, CONTENT)).toEqual(content);
+  await cache.refresh();
+  expect(addressOf(cache.url)).toEqual({ protocol: "rediss:", hostname: "127.0.0.1", port: "7631", username: "app" });
 });
 
 test("the cache's URL and the authority are all that a client needs, with or without knowledge of clusters", async () => {
-  await withCache(async (cache) => {
+  await cache.use(async (cache) => {
     expect(await cache.set("greeting", "hello", "EX", 600)).toBe("OK");
     expect(await cache.get("greeting")).toBe("hello");
     expect(await cache.cluster("INFO")).toMatch(/cluster_state:ok\r\ncluster_slots_assigned:16384/);
@@ -162,16 +135,16 @@ test("the cache's URL and the authority are all that a client needs, with or wit
     ] as const)
       await expect(cache.call(command, ...args)).rejects.toThrow(/NOPERM/);
   });
-  await withCluster(async (cache) => {
+  await cache.clustered(async (cache) => {
     expect(await cache.get("greeting")).toBe("hello");
     await cache.set("clustered", "1");
     const nodes = cache.nodes("all").map(({ options: { host, port } }) => `${host}:${port}`);
     expect(nodes.sort()).toEqual(["127.0.0.1:7632", "127.0.0.1:7633"]);
   });
-  const { password } = new URL(cacheUrl);
-  await expect(withCache((cache) => cache.ping(), `rediss://app:wrong@127.0.0.1:7631`)).rejects.toThrow(/WRONGPASS|NOAUTH/);
-  await expect(withCache((cache) => cache.ping(), `redis://app:${password}@127.0.0.1:7631`)).rejects.toThrow();
-  await expect(withCache((cache) => cache.ping(), "rediss://127.0.0.1:7632")).rejects.toThrow(/NOAUTH/);
+  const { password } = new URL(cache.url);
+  await expect(cache.use((c) => c.ping(), `rediss://app:wrong@127.0.0.1:7631`)).rejects.toThrow(/WRONGPASS|NOAUTH/);
+  await expect(cache.use((c) => c.ping(), `redis://app:${password}@127.0.0.1:7631`)).rejects.toThrow();
+  await expect(cache.use((c) => c.ping(), "rediss://127.0.0.1:7632")).rejects.toThrow(/NOAUTH/);
 });
 
 test("cache nodes are limited, published on this machine only, and hold no password in clear but the one to copy with", async () => {
@@ -187,85 +160,88 @@ test("cache nodes are limited, published on this machine only, and hold no passw
       "-c",
       "stat -c '%a %n' /etc/pgladder/*; cat /etc/pgladder/valkey.conf /etc/pgladder/users.acl",
     ]);
-    expect(files).not.toContain(new URL(cacheUrl).password);
+    expect(files).not.toContain(new URL(cache.url).password);
     expect(files.match(/^400 /gm)).toHaveLength(6);
   }
 });
 
-test("a killed primary: its replica takes over, keys stay, both ways in work, and the old one comes back as a replica", async () => {
+test("a killed primary under an application: its replica takes over, nothing fails, and every key agrees with the database", async () => {
+  await prepareCached(place());
+  const application = await runCached(place());
   const keys = Array.from({ length: 500 }, (_, i) => `key:${i}`);
-  const { dead, other } = await withCache(async (cache) => {
+  await cache.use(async (cache) => {
     for (const key of keys) await cache.set(key, `value of ${key}`);
     await cache.wait(1, 5_000);
-    const role = await roleOf("cache-0-1");
-    return role === "master" ? { dead: "cache-0-1", other: "cache-0-2" } : { dead: "cache-0-2", other: "cache-0-1" };
   });
+  const [dead, other] = (await cache.roleOf(NODES[0])) === "master" ? NODES : [NODES[1], NODES[0]];
   const start = performance.now();
   await stack.docker.getContainer(stack.container(dead)).kill();
-  await soon((cache) => cache.set("after", "the kill"));
+  await cache.soon((c) => c.set("after", "the kill"));
   console.log(`cache: ${dead} killed, writes through the URL again after ${Math.round(performance.now() - start)} ms`);
-  expect(await roleOf(other)).toBe("master");
-  const values = await withCache((cache) => Promise.all(keys.map((key) => cache.get(key))));
+  expect(await cache.roleOf(other)).toBe("master");
+  const values = await cache.use((cache) => Promise.all(keys.map((key) => cache.get(key))));
   expect(values).toEqual(keys.map((key) => `value of ${key}`));
-  expect(await withCluster((cache) => cache.get("after"))).toBe("the kill");
+  expect(await cache.clustered((c) => c.get("after"))).toBe("the kill");
   await expect.poll(async () => (await stack.status()).moving, PATIENTLY).toBe(`${dead} does not answer`);
 
   await stack.docker.getContainer(stack.container(dead)).start();
   await expect.poll(async () => (await stack.status()).phase, PATIENTLY).toBe("settled");
-  expect([await roleOf(dead), await roleOf(other)]).toEqual(["slave", "master"]);
-  expect(await soon((cache) => cache.get("after"))).toBe("the kill");
+  expect([await cache.roleOf(dead), await cache.roleOf(other)]).toEqual(["slave", "master"]);
+  expect(await cache.soon((c) => c.get("after"))).toBe("the kill");
+  await application.stop();
+  expectServed(application.counts);
+  const { differing, held } = await compareCached(place());
+  expect(differing).toEqual([]);
+  expect(held).toBeGreaterThan(0);
 });
 
-test("both killed and started in the other order, with each other's addresses perhaps: the agent makes them one again, keys stay", async () => {
-  for (const name of NODES) await stack.docker.getContainer(stack.container(name)).kill();
-  for (const name of NODES.toReversed()) await stack.docker.getContainer(stack.container(name)).start();
-  await expect.poll(async () => (await stack.status()).phase, PATIENTLY).toBe("moving");
-  await expect.poll(async () => (await stack.status()).phase, PATIENTLY).toBe("settled");
-  expect((await Promise.all(NODES.map(roleOf))).sort()).toEqual(["master", "slave"]);
-  expect(await soon((cache) => cache.get("key:7"))).toBe("value of key:7");
-  await withCluster(async (cache) => {
-    expect(await cache.get("key:8")).toBe("value of key:8");
-    const nodes = cache.nodes("all").map(({ options: { host, port } }) => `${host}:${port}`);
-    expect(nodes.sort()).toEqual(["127.0.0.1:7632", "127.0.0.1:7633"]);
-  });
-});
-
-test("a rotation gives the cache a new password; a session that is open goes on", async () => {
-  const old = new Redis(cacheUrl, { tls: { ca }, retryStrategy: () => null });
+test("a new password and another memory limit reach the cache while it runs; a session that is open goes on", async () => {
+  const before = await stack.running();
+  const old = cache.session();
   try {
     expect(await old.get("key:1")).toBe("value of key:1");
-    await stack.climb({ rotation: "1" });
+    await stack.climb({ rotation: "1" }, { cache: JSON.stringify({ memory: "96MB" }) });
     expect(await old.get("key:2")).toBe("value of key:2");
+    expect(await old.info("memory")).toMatch(new RegExp(`maxmemory:${96 * 1024 * 1024}\r`));
   } finally {
     old.disconnect();
   }
-  const before = cacheUrl;
-  cacheUrl = String((await stack.outputs()).cacheUrl);
-  expect(addressOf(cacheUrl)).toEqual(addressOf(before));
-  expect(await withCache((cache) => cache.get("key:3"))).toBe("value of key:3");
-  await expect(withCache((cache) => cache.get("key:3"), before)).rejects.toThrow(/WRONGPASS|NOAUTH/);
+  const after = await stack.running();
+  for (const part of cacheParts) expect([part, after[part]]).toEqual([part, before[part]]);
+  const outdated = cache.url;
+  await cache.refresh();
+  expect(addressOf(cache.url)).toEqual(addressOf(outdated));
+  expect(await cache.use((c) => c.get("key:3"))).toBe("value of key:3");
+  await expect(cache.use((c) => c.get("key:3"), outdated)).rejects.toThrow(/WRONGPASS|NOAUTH/);
   [writeUrl, readUrl] = [await stack.url("write"), await stack.url("read")];
 });
 
-test("3 → 2 under load: nothing restarts, replica and cache are held and go on, finish lets go of them", async () => {
-  const result = await underLoad("back_writes", async (mark) => {
+test("3 → 2 under load: nothing restarts, replica and cache are held and go on, finish lets go of them and the application goes on", async () => {
+  const application = await runCached(place());
+  const result = await load("back_writes", async (mark) => {
     const [start, before] = [await started(writeUrl), await stack.running()];
     mark("down to stage 2");
     await stack.climb({ stage: "2" });
     mark("stage 2, held parts");
     expect(await stack.running()).toMatchObject(before);
-    expect(await stack.status()).toMatchObject({ stage: 2, phase: "settled", held: ["main-3", "cache-0-1", "cache-0-2"] });
-    expect((await stack.outputs()).cacheUrl).toBe(cacheUrl);
-    expect(await withCache((cache) => cache.get("key:9"))).toBe("value of key:9");
+    expect(await stack.status()).toMatchObject({ stage: 2, phase: "settled", held: ["main-3", ...NODES] });
+    expect((await stack.outputs()).cacheUrl).toBe(cache.url);
+    expect(await cache.use((c) => c.get("key:9"))).toBe("value of key:9");
+    expect((await compareCached(place())).held).toBeGreaterThan(0);
     mark("protection off");
     await stack.climb({}, { release: "true" });
     mark("deleted");
     await stack.climb({}, { release: "true" });
     expect(await started(writeUrl)).toBe(start);
   });
+  await application.stop();
   expectNothingLost(result);
+  expectServed(application.counts);
   expect(Object.keys(await stack.running()).sort()).toEqual(below);
   expect(await stack.dataVolumes()).toEqual(["etcd-1", "main-1", "main-2"]);
   expect(await stack.outputs()).toMatchObject({ stage: 2, held: [], cacheUrl: "" });
   expect([await stack.url("write"), await stack.url("read")]).toEqual([writeUrl, readUrl]);
+  expect((await stack.query(writeUrl, KINDS, [["messages"]]))[0]).toMatchObject({ kind: "p" });
+  expect((await compareCached({ ...place(), cacheUrl: "" })).differing).toEqual([]);
+  expect(await stack.climb()).toEqual([]);
 });

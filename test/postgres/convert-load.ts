@@ -132,7 +132,20 @@ export class Load {
       this.#changed(rowCount, name, "delete", key);
       record.delete(key);
       own.splice(pick, 1);
+    } else if (kind < 0.7) {
+      const row = record.get(key)!;
+      await client.query("begin");
+      const { rowCount } = await run("delete", `delete from ${name} where id = $1`, [key]);
+      this.#changed(rowCount, name, "delete", key);
+      await run("again", `insert into ${name} (id, at, body, hits) values ($1, $2, $3, $4)`, [key, row.at, body, row.hits]);
+      await client.query("commit");
+      record.set(key, { ...row, body });
     } else if (kind < 0.75) {
+      const { rows } = await run("read", `select * from ${name} where id = $1`, [key]);
+      const row = record.get(key)!;
+      const [got, want] = [rows, [row]].map((some) => JSON.stringify(some.map(({ at, body, hits }) => [new Date(at), body, hits])));
+      if (got !== want) this.failed.push(`${name}: read of ${key}: got ${got}, want ${want}`);
+    } else if (kind < 0.8) {
       const row = record.get(key)!;
       const action = conflict ? "do update set body = excluded.body" : "do nothing";
       await run("upsert", `insert into ${name} (id, at, body) values ($1, $2, $3) on conflict ${conflict} ${action}`, [key, row.at, body]);

@@ -227,6 +227,21 @@ describe("reordering", () => {
     await Promise.all([reader.end(), other.end()]);
   });
 
+  test("a table that is being converted waits, with its partitions; others do not", async () => {
+    await admin.query(`
+      create table months (id int primary key) partition by range (id);
+      create table months_1 partition of months for values from (0) to (100);
+      insert into months select generate_series(1, 9);
+      insert into ladder.conversion (direction, state, schema_name, table_name) values ('plain', 'copying', 'public', 'months')`);
+    await maintain(admin, "reorder", "months");
+    expect(await next()).toBeUndefined();
+    await maintain(admin, "reorder", "sorted");
+    expect(await next()).toBe("public.sorted is in order by id");
+    await admin.query("update ladder.conversion set state = 'kept'");
+    expect(await next()).toBe("public.months_1 is in order by id");
+    await admin.query("delete from ladder.conversion; drop table months");
+  });
+
   test("a table without a primary key cannot be put in order, a name that is none is refused", async () => {
     await expect(maintain(admin, "reorder", "keyless")).rejects.toThrow("public.keyless: cannot be put in order: it has no primary key");
     await expect(maintain(admin, "vacuum", "nothing; drop table sorted")).rejects.toThrow(

@@ -1,43 +1,10 @@
-/** The views of schema ladder find what was made for them to find, read as ladder_monitor. Cannot prove: replicas, other than a stand-in's slot. */
-import { setTimeout as sleep } from "node:timers/promises";
-import { Client, type ClientConfig } from "pg";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+/** Every view of schema ladder is there for the monitor, and the advice on indexes finds each case that was made for it. Cannot prove: replicas. */
+import { beforeAll, describe, expect, test } from "vitest";
 import { VIEWS, viewName } from "../../cli/commands/views.ts";
 import { applyPlatform } from "../support/migrations.ts";
-import { startPostgres, type TestDatabase, type TestServer } from "../support/postgres.ts";
+import { admin, check, limit, rowsOf, server, soon, startViews } from "./views.ts";
 
-let server: TestServer;
-let db: TestDatabase;
-let admin: Client;
-let monitor: Client;
-
-beforeAll(async () => {
-  server = await startPostgres();
-  db = await server.createDatabase({ name: "app" });
-  await applyPlatform(db);
-  admin = await db.connect();
-  monitor = await db.connect("ladder_monitor");
-});
-afterAll(() => server?.stop());
-
-const rowsOf = async <Row extends object>(sql: string, client = monitor): Promise<Row[]> => (await client.query<Row>(sql)).rows;
-
-/** Calls `look` until it finds something, for at most five seconds. */
-async function soon<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (let tries = 0; tries < 100; tries++) {
-    const found = await look();
-    if (found !== undefined) return found;
-    await sleep(50);
-  }
-  throw new Error("got nothing within five seconds");
-}
-
-const check = async (name: string) =>
-  rowsOf<{ level: string; value: string; object: string | null; fix: string | null }>(
-    `select level, value, object, fix from health where "check" = '${name}'`,
-  );
-const limit = (name: string, warning: number, critical: number) =>
-  admin.query("update ladder.threshold set warning = $2, critical = $3 where name = $1", [name, warning, critical]);
+startViews();
 
 describe("every view", () => {
   test("is a command, says the same in one line, and is for the monitor, not for the application", async () => {
@@ -54,7 +21,7 @@ describe("every view", () => {
     );
     expect(found).toEqual(
       Object.entries(VIEWS)
-        .filter(([name]) => name !== "pools")
+        .filter(([, { from }]) => from === undefined)
         .map(([name, { what }]) => ({ name: viewName(name), comment: what, owner: "ladder_admin", monitor: true, app: false }))
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
     );
@@ -64,7 +31,8 @@ describe("every view", () => {
     const other = await server.createDatabase();
     await applyPlatform(other);
     const client = await other.connect("ladder_monitor");
-    for (const name of Object.keys(VIEWS)) if (name !== "pools") await client.query(`select * from ladder.${viewName(name)}`);
+    for (const [name, { from }] of Object.entries(VIEWS))
+      if (from === undefined) await client.query(`select * from ladder.${viewName(name)}`);
     expect((await client.query("select * from job_runs")).rows).toEqual([]);
     expect((await client.query(`select level, value from health where "check" = 'jobs' or value like 'cannot be checked%'`)).rows).toEqual([
       { level: "ok", value: null },
@@ -204,247 +172,3 @@ describe("index advice", () => {
     await admin.query("drop index things_broken, things_c_ccnew");
   });
 });
-
-describe("sessions", () => {
-  test("blocked: who waits for whom, the root of a queue of three, and its locks", async () => {
-    const [root, middle, last] = await Promise.all([db.connect("app"), db.connect("app"), db.connect("app")]);
-    const pids = await Promise.all(
-      [root!, middle!, last!].map(async (client) => (await client.query<{ pid: number }>("select pg_backend_pid() as pid")).rows[0]!.pid),
-    );
-    await root!.query("begin; update parents set id = id where id = 1");
-    const second = middle!.query("alter table parents add extra int");
-    await soon(async () => (await rowsOf("select from blocked"))[0]);
-    const third = last!.query("select * from parents");
-    const rows = await soon(async () => {
-      const found = await rowsOf<object>(
-        'select pid, "user", wants, object, blocked_by, root_pid, root_user, root_state, query, fix from blocked order by wants desc',
-      );
-      return found.length === 2 ? found : undefined;
-    });
-    const head = { root_pid: pids[0], root_user: "app", root_state: "idle in transaction", fix: `select pg_terminate_backend(${pids[0]})` };
-    expect(rows).toEqual(
-      [
-        {
-          pid: pids[1],
-          user: "app",
-          wants: "AccessExclusiveLock",
-          object: "public.parents",
-          blocked_by: [pids[0]],
-          ...head,
-          query: "alter table parents add extra int",
-        },
-        {
-          pid: pids[2],
-          user: "app",
-          wants: "AccessShareLock",
-          object: "public.parents",
-          blocked_by: [pids[1]],
-          ...head,
-          query: "select * from parents",
-        },
-      ].sort((a, b) => (a.wants < b.wants ? 1 : -1)),
-    );
-    expect(await rowsOf("select pid, mode, object from locks where not granted order by mode")).toEqual([
-      { pid: pids[1], mode: "AccessExclusiveLock", object: "public.parents" },
-      { pid: pids[2], mode: "AccessShareLock", object: "public.parents" },
-    ]);
-    await limit("blocked_seconds", -1, 300);
-    expect((await check("blocked")).map(({ level, object }) => [level, object]).sort()).toEqual(
-      [pids[1], pids[2]].map((pid) => ["warning", `pid ${pid}`]).sort(),
-    );
-    await root!.query("rollback");
-    await Promise.all([second, third]);
-    expect(await rowsOf("select * from blocked")).toEqual([]);
-    await Promise.all([root!.end(), middle!.end(), last!.end()]);
-  });
-
-  test("connections: by role, the sum and the share; health warns by it", async () => {
-    const [all] = await rowsOf<{ total: string; max_connections: number; used_percent: string }>(
-      "select * from connections where \"user\" = '(all)'",
-    );
-    expect(all!.max_connections).toBe(100);
-    expect(Number(all!.used_percent)).toBe(Number(all!.total));
-    const clients = await Promise.all(Array.from({ length: 10 }, () => db.connect("app")));
-    expect(await rowsOf("select total, idle, database from connections where \"user\" = 'app'")).toEqual([
-      { total: "10", idle: "10", database: "app" },
-    ]);
-    await limit("connections_percent", 5, 90);
-    expect(await check("connections")).toMatchObject([{ level: "warning" }]);
-    await limit("connections_percent", 5, 9);
-    expect(await check("connections")).toMatchObject([{ level: "critical" }]);
-    await Promise.all(clients.map((client) => client.end()));
-  });
-
-  test("long transactions: after a minute; a statement that runs; both with what ends them", async () => {
-    const client = await db.connect("app");
-    const { pid } = (
-      (await client.query<{ pid: number }>("begin; select pg_backend_pid() as pid")) as unknown as { rows: { pid: number }[] }[]
-    )[1]!.rows[0]!;
-    expect(await rowsOf("select * from long_transactions")).toEqual([]);
-    const slow = client.query("select pg_sleep(60)").catch((error: Error) => error.message);
-    const running = await soon(
-      async () =>
-        (
-          await rowsOf<{ query: string; waits_for: string; fix: string }>(
-            "select query, waits_for, fix from running where pid <> pg_backend_pid()",
-          )
-        )[0],
-    );
-    expect(running).toEqual({ query: "select pg_sleep(60)", waits_for: "Timeout PgSleep", fix: `select pg_cancel_backend(${pid})` });
-    await admin.query(running.fix);
-    expect(await slow).toBe("canceling statement due to user request");
-    await client.end();
-  });
-});
-
-describe("numbers", () => {
-  test("table sizes: a partitioned table as a whole, large values apart", async () => {
-    await admin.query(
-      "insert into parts select g, '2026-01-05', g from generate_series(1, 1000) g; insert into parts values (1, '2026-02-05', 1)",
-    );
-    await admin.query("analyze parts");
-    await admin.query(
-      "create table large (x text); alter table large alter x set storage external; insert into large values (repeat('x', 1000000)); analyze large",
-    );
-    const sizes = await rowsOf<{ table: string; partitions: string; rows_estimated: string; toast_bytes: string; adds_up: boolean }>(
-      `select "table", partitions, rows_estimated, toast_bytes, total_bytes = table_bytes + index_bytes + toast_bytes
-         and total_bytes = (select sum(pg_total_relation_size(c.oid)) from pg_class c where c.relname ~ ('^' || split_part(t."table", '.', 2) || '(_\\d)?$') and c.relkind = 'r') as adds_up
-       from table_sizes t where "table" in ('public.parts', 'public.large') order by 1`,
-    );
-    expect(sizes).toMatchObject([
-      { table: "public.large", partitions: "0", rows_estimated: "1", adds_up: true },
-      { table: "public.parts", partitions: "2", rows_estimated: "1001", toast_bytes: "0", adds_up: true },
-    ]);
-    expect(Number(sizes[0]!.toast_bytes)).toBeGreaterThan(1_000_000);
-    const [database] = await rowsOf<{ right: boolean }>(
-      "select size_bytes = pg_database_size('app') as right from database_size where this_one",
-    );
-    expect(database).toEqual({ right: true });
-  });
-
-  test("dead rows, sequential scans and cache hits: what the statistics say, per table", async () => {
-    await admin.query(
-      "create table dying (id int, x text) with (autovacuum_enabled = off); insert into dying select g, 'x' from generate_series(1, 1000) g",
-    );
-    await admin.query(
-      "delete from dying where id <= 250; select count(*) from dying; select count(*) from dying; select pg_stat_force_next_flush()",
-    );
-    const dying = await soon(async () =>
-      (
-        await rowsOf<{ dead_rows: string }>("select live_rows, dead_rows, dead_percent from dead_tuples where \"table\" = 'public.dying'")
-      ).find((row) => row.dead_rows === "250"),
-    );
-    expect(dying).toEqual({ live_rows: "750", dead_rows: "250", dead_percent: "25.00" });
-    expect(await rowsOf("select scans, rows_read, rows_per_scan from sequential_scans where \"table\" = 'public.dying'")).toEqual([
-      { scans: "3", rows_read: "2500", rows_per_scan: "833" },
-    ]);
-    await limit("dead_rows", 200, 1000);
-    expect((await check("dead rows")).filter((row) => row.object === "public.dying")).toMatchObject([
-      { level: "warning", value: "250, 25.00 %" },
-    ]);
-    const [hit] = await rowsOf<{ table: string; hit_percent: string }>("select * from cache_hit");
-    expect(hit!.table).toBe("(database)");
-    expect(Number(hit!.hit_percent)).toBeGreaterThan(90);
-    await admin.query("update ladder.threshold set warning = 1 where name = 'cache_accesses'");
-    await limit("cache_hit_percent", 101, 100.5);
-    expect(await check("cache hit")).toMatchObject([{ level: "critical" }]);
-  });
-
-  test("slow statements: counted per role, percentiles between the mean's neighbours and the maximum", async () => {
-    const app = await db.connect("app");
-    for (let i = 0; i < 5; i++) await app.query("select pg_sleep($1::float8) as nap", [i === 4 ? 0.06 : 0.01]);
-    await app.end();
-    const [nap] = await rowsOf<Record<string, number>>(
-      `select calls::int, "user", mean_ms::float, p50_ms::float, p95_ms::float, p99_ms::float, max_ms::float from slow_statements where query like '%as nap%'`,
-    );
-    expect(nap).toMatchObject({ calls: 5, user: "app" });
-    expect(nap!.max_ms).toBeGreaterThanOrEqual(60);
-    expect(nap!.p50_ms).toBeLessThan(nap!.mean_ms!);
-    expect(nap!.p95_ms).toBeGreaterThan(nap!.mean_ms!);
-    expect(nap!.p99_ms).toBeGreaterThanOrEqual(nap!.p95_ms!);
-    expect(nap!.p99_ms).toBeLessThanOrEqual(nap!.max_ms!);
-    await admin.query("update ladder.threshold set warning = 5 where name = 'statement_calls'");
-    await limit("statement_p99_ms", 5, 10);
-    expect((await check("statements"))[0]).toMatchObject({ level: "critical", object: "select pg_sleep($1::float8) as nap" });
-    const [all] = await rowsOf<{ statements: string; checksum_failures: string | null }>("select * from throughput");
-    expect(Number(all!.statements)).toBeGreaterThan(100);
-  });
-
-  test("sequences near the end of their column's type, and a damaged limit of transaction numbers", async () => {
-    await admin.query("create table small (id int generated always as identity); select setval('small_id_seq', 2000000000)");
-    expect(await check("sequences")).toMatchObject([
-      { level: "critical", object: "public.small_id_seq", value: "2000000000 of 2147483647, 93.1 %" },
-    ]);
-    expect(await check("transaction numbers")).toMatchObject([{ level: "ok" }]);
-    await limit("transaction_ids", -2, -1);
-    expect(await check("transaction numbers")).toMatchObject([{ level: "critical" }]);
-  });
-
-  test("settings that wait for a restart", async () => {
-    await admin.query("alter system set max_connections = 200");
-    await admin.query("select pg_reload_conf()");
-    const pending = await soon(async () => (await rowsOf<object>("select * from settings_pending"))[0]);
-    expect(pending).toEqual({ name: "max_connections", in_use: "100", problem: "waits for a restart" });
-    expect(await check("settings")).toMatchObject([{ level: "warning", object: "max_connections" }]);
-    await admin.query("alter system reset max_connections");
-  });
-});
-
-describe("replication", () => {
-  test("a slot that nobody reads: what it keeps, and how to let it go", async () => {
-    await admin.query(
-      "select pg_create_physical_replication_slot('forgotten', true); create table filler as select g, repeat('x', 500) from generate_series(1, 5000) g",
-    );
-    const [slot] = await rowsOf<{ slot: string; active: boolean; kept_bytes: string; fix: string }>(
-      "select slot, active, kept_bytes, fix from replication_slots",
-    );
-    expect(slot).toMatchObject({ slot: "forgotten", active: false, fix: "select pg_drop_replication_slot('forgotten')" });
-    expect(Number(slot!.kept_bytes)).toBeGreaterThan(2_000_000);
-    await limit("slot_bytes", 1_000_000, 2_000_000);
-    expect(await check("replication slots")).toMatchObject([
-      { level: "critical", object: "forgotten", fix: `nobody reads it: ${slot!.fix}` },
-    ]);
-    await admin.query(slot!.fix);
-    expect(await check("replication slots")).toEqual([{ level: "ok", value: null, object: null, fix: null }]);
-  });
-
-  test("a stand-in for a replica that stands still: its lag in bytes, and health by 1 MB and 100 MB", async () => {
-    const { rows } = await admin.query<{ lsn: string; at: string }>(
-      "select lsn, (lsn - '0/0')::bigint as at from pg_create_logical_replication_slot('standby', 'test_decoding')",
-    );
-    const config = { host: "127.0.0.1", port: server.port, user: "ladder_admin", database: "app", application_name: "main-2" };
-    const standby = new Client({ ...config, replication: "database" } as ClientConfig);
-    standby.on("error", () => undefined);
-    await standby.connect();
-    const { connection } = standby as unknown as { connection: Connection };
-    const copying = new Promise((resolve) => connection.once("replicationStart", resolve));
-    standby.query(`START_REPLICATION SLOT standby LOGICAL ${rows[0]!.lsn}`).catch(() => undefined);
-    await copying;
-    connection.sendCopyFromChunk(standbyStatus(BigInt(rows[0]!.at)));
-    await admin.query("create table more as select g, repeat('x', 500) from generate_series(1, 5000) g");
-    const row = await soon(async () =>
-      (await rowsOf<{ lag_bytes: string | null }>("select * from replication")).find((each) => each.lag_bytes !== null),
-    );
-    expect(row).toMatchObject({ node: "main-2", synchronous: "async", measured_by: "replay" });
-    expect(Number(row.lag_bytes)).toBeGreaterThan(2_500_000);
-    expect(await check("replication lag")).toMatchObject([{ level: "warning", object: "main-2" }]);
-    await limit("replication_bytes", 1_000_000, 2_000_000);
-    expect(await check("replication lag")).toMatchObject([{ level: "critical", object: "main-2" }]);
-    connection.stream.destroy();
-  });
-});
-
-/** What node-postgres keeps of a session that streams. */
-interface Connection {
-  once: (event: string, listener: (value: unknown) => void) => void;
-  sendCopyFromChunk: (chunk: Buffer) => void;
-  stream: { destroy: () => void };
-}
-
-/** "Standby status update": written, flushed and applied up to `position`. */
-function standbyStatus(position: bigint): Buffer {
-  const message = Buffer.alloc(34);
-  message.write("r");
-  for (const offset of [1, 9, 17]) message.writeBigUInt64BE(position, offset);
-  return message;
-}

@@ -39,7 +39,9 @@ const BIN = "/usr/lib/postgresql/17/bin";
 const SERVER = (name: string) => `set -e
 export PATH=${BIN}:$PATH
 cp /certs/${name}.key /pgtest/server.key && chmod 0400 /pgtest/server.key`;
-const START = (name: string) => `exec postgres -D /pgtest/data -c listen_addresses='*' -c unix_socket_directories=/pgtest -c fsync=off \\
+const START = (
+  name: string,
+) => `exec timeout --signal INT 900 postgres -D /pgtest/data -c listen_addresses='*' -c unix_socket_directories=/pgtest -c fsync=off \\
   -c ssl=on -c ssl_cert_file=/certs/${name}.crt -c ssl_key_file=/pgtest/server.key -c wal_level=logical -c hot_standby=on`;
 const PRIMARY = `${SERVER("db1")}
 initdb -D /pgtest/data -U postgres --auth-local=trust --auth-host=scram-sha-256 --no-sync >/dev/null
@@ -50,18 +52,21 @@ until pg_basebackup -D /pgtest/data -R -c fast -h db1 -U postgres; do sleep 0.2;
 ${START("db2")}`;
 
 /** What the platform's migrations make, as far as the host needs it; the heartbeat's own file is applied as it is. */
-const SCHEMA = `
-create database app;
-${ROLES.map((role) => `create role ${role} login password 'password-of-${role}';`).join("\n")}
-create role ladder_admin;
-alter database app owner to app;
-\\c app
-create schema ladder;
-grant usage on schema ladder to ladder_monitor;
-create table public.notes (n int);
-alter table public.notes owner to app;
-grant select on public.notes to app_ro;
-`;
+const SCHEMA = {
+  cluster: [
+    "create database app",
+    ...ROLES.map((role) => `create role ${role} login password 'password-of-${role}'`),
+    "create role ladder_admin",
+    "alter database app owner to app",
+  ],
+  app: [
+    "create schema ladder",
+    "grant usage on schema ladder to ladder_monitor",
+    "create table public.notes (n int)",
+    "alter table public.notes owner to app",
+    "grant select on public.notes to app_ro",
+  ],
+};
 
 export interface Bench {
   settings: HostSettings;
@@ -71,6 +76,8 @@ export interface Bench {
   connect: (user: string, database: string, port?: number) => Promise<pg.Client>;
   /** SQL on a server, past the host. */
   sql: (server: "db1" | "db2", text: string, database?: string) => Promise<string>;
+  /** Kills every HAProxy and PgBouncer of the host. */
+  killPrograms: () => Promise<unknown>;
   /** Writes the host's inputs as its script does. */
   give: (passwords: Readonly<Record<string, string>>, settings?: HostSettings) => void;
   stopHost: (seconds: number) => Promise<unknown>;
@@ -78,6 +85,11 @@ export interface Bench {
   hostEnd: () => Promise<{ code: string; log: string }>;
   end: () => Promise<void>;
 }
+
+/** The image has no pkill. */
+const KILL = `const fs = require("node:fs");
+for (const pid of fs.readdirSync("/proc").filter((name) => /^\\d+$/.test(name)))
+  try { if (["haproxy", "pgbouncer"].includes(fs.readFileSync("/proc/" + pid + "/comm", "utf8").trim())) process.kill(Number(pid), "SIGKILL"); } catch {}`;
 
 export const passwordOf = (role: string): string => `password-of-${role}`;
 
@@ -113,7 +125,7 @@ export async function startBench(): Promise<Bench> {
   chownSync(input, UID, UID);
   await run("bash", ["-ec", CERTIFICATES(["db1", "db2", "pooler"])], { cwd: certs });
   for (const name of ["db1", "db2", "pooler"]) chmodSync(join(certs, `${name}.key`), 0o644);
-  const hostImage = await buildImage(folder);
+  const building = buildImage(folder);
   await docker("network", "create", id);
 
   const settings = settingsOf();
@@ -137,23 +149,12 @@ export async function startBench(): Promise<Bench> {
       ...["run", "-d", "--rm", "--name", `${id}-${name}`, "--network", id, "--network-alias", name, "--user", "postgres"],
       ...["--tmpfs", "/pgtest:rw,mode=1777", "-v", `${certs}:/certs:ro`, "--entrypoint", "bash", image, "-c", script],
     );
-  const sql: Bench["sql"] = (name, text, database = "postgres") =>
+  const psql = (name: string, database: string, statements: readonly string[]) =>
     docker(
-      "exec",
-      `${id}-${name}`,
-      "psql",
-      "-XqAt",
-      "-v",
-      "ON_ERROR_STOP=1",
-      "-h",
-      "/pgtest",
-      "-U",
-      "postgres",
-      "-d",
-      database,
-      "-c",
-      text,
+      ...["exec", `${id}-${name}`, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "/pgtest", "-U", "postgres", "-d", database],
+      ...statements.flatMap((text) => ["-c", text]),
     );
+  const sql: Bench["sql"] = (name, text, database = "postgres") => psql(name, database, [text]);
   const ready = async (name: "db1" | "db2") => {
     for (let tries = 0; tries < 100; tries++) {
       if (await sql(name, "select 1").catch(() => "")) return;
@@ -163,11 +164,8 @@ export async function startBench(): Promise<Bench> {
   };
   await server("db1", PRIMARY);
   await ready("db1");
-  for (const [database, text] of [
-    ["postgres", SCHEMA.split("\\c app\n")[0]!],
-    ["app", SCHEMA.split("\\c app\n")[1]! + readFileSync(join(ROOT, "sql/platform/0010_heartbeat.sql"), "utf8")],
-  ] as const)
-    for (const statement of text.split(";\n").filter((each) => each.trim() !== "")) await sql("db1", statement, database);
+  await psql("db1", "postgres", SCHEMA.cluster);
+  await psql("db1", "app", [...SCHEMA.app, readFileSync(join(ROOT, "sql/platform/0010_heartbeat.sql"), "utf8")]);
   await server("db2", REPLICA);
   await ready("db2");
 
@@ -176,7 +174,7 @@ export async function startBench(): Promise<Bench> {
   await docker(
     ...["run", "-d", "--name", host, "--network", id, "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", ...published],
     ...["--tmpfs", `/etc/pgladder:uid=${UID},gid=${UID},mode=0700`, "-v", `${input}:/run/pgladder:ro`, "-e", "PGLADDER_NOTICE=1"],
-    hostImage,
+    await building,
   );
   const ports = Object.fromEntries(
     await Promise.all(
@@ -200,13 +198,13 @@ export async function startBench(): Promise<Bench> {
       await client.connect();
       return client;
     },
+    killPrograms: () => docker("exec", host, "node", "-e", KILL),
     stopHost: (seconds) => docker("stop", "--time", String(seconds), host),
     hostEnd: async () => ({
       code: await docker("inspect", "-f", "{{.State.ExitCode}}", host),
       log: (await run("docker", ["logs", host])).stdout,
     }),
     end: async () => {
-      if (process.env.SHOWLOG) console.log(await bench.hostEnd());
       await docker("rm", "-f", `${id}-db1`, `${id}-db2`, host).catch(() => undefined);
       await docker("network", "rm", id).catch(() => undefined);
       rmSync(folder, { recursive: true, force: true });

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
+import { VIEWS } from "../../cli/commands/views.ts";
 import { portHolder } from "../../cli/ports.ts";
 
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
@@ -20,7 +21,6 @@ async function ladder(...args: string[]): Promise<{ code: number; stdout: string
 }
 
 test.concurrent.each([
-  [["frob"], "error: unknown command 'frob'\n"],
   [["up", "--stag", "2"], "error: unknown option '--stag'\n(Did you mean --stage?)\n"],
   [["up", "--stage", "6"], 'error: stage: got "6", want one of 1, 2, 3, 4, 5\n'],
   [["climb"], "error: missing required argument 'stage'\n"],
@@ -30,6 +30,35 @@ test.concurrent.each([
   [["--stack", "Dev", "status"], 'error: --stack: got "Dev", want a name of at most 31 of a-z, 0-9 and -, a letter first\n'],
 ] as const)("%j makes no sense: exit code 2", async (args, stderr) => {
   expect(await ladder(...args)).toEqual({ code: 2, stdout: "", stderr });
+});
+
+test.concurrent("an unknown name: exit code 2, what was meant perhaps, and every name that there is", async () => {
+  const { code, stdout, stderr } = await ladder("tabel-sizes");
+  expect([code, stdout]).toEqual([2, ""]);
+  const [error, meant, want, ...rest] = stderr.split("\n");
+  expect([error, meant, rest]).toEqual(["error: unknown command 'tabel-sizes'", "(Did you mean table-sizes?)", [""]]);
+  const names = want!.replace(/^want one of /, "").split(", ");
+  expect(names.filter((name) => name in VIEWS)).toEqual(Object.keys(VIEWS));
+  expect(names.filter((name) => !(name in VIEWS))).toEqual(
+    expect.arrayContaining(["up", "down", "url", "psql", "status", "plan", "climb", "finish", "tune", "views", "vacuum", "reorder", "run"]),
+  );
+});
+
+test.concurrent.each([
+  [["table-sizes", "--limit", "0"], 'got "0", want a whole number from 1 to 999999\n'],
+  [["reorder"], "error: missing required argument 'table'\n"],
+  [["jobs", "--nodes", "all"], "error: unknown option '--nodes'\n(Did you mean --node?)\n"],
+] as const)("%j makes no sense: exit code 2", async (args, stderr) => {
+  const got = await ladder(...args);
+  expect([got.code, got.stdout]).toEqual([2, ""]);
+  expect(got.stderr).toContain(stderr);
+});
+
+test.concurrent("a view of a stack that is not there says so, also as JSON", async () => {
+  const { code, stdout, stderr } = await ladder("health", "--stack", "nowhere", "--json");
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: .*nowhere/);
+  expect(JSON.parse(stdout)).toEqual({ error: stderr.slice("error: ".length, -1) });
 });
 
 test.concurrent("without an engine, up says so, also as JSON, and begins nothing", async () => {

@@ -1,6 +1,6 @@
 /** Waiting for the mover, as its status tells it. */
 import { expect, test } from "vitest";
-import { type MoverStatus, untilSettled } from "../../cli/mover.ts";
+import { type MoverStatus, runningOn, untilSettled } from "../../cli/mover.ts";
 
 const status = (more: Partial<MoverStatus>): MoverStatus => ({ stage: 2, phase: "moving", moving: null, held: [], done: [], ...more });
 
@@ -46,4 +46,8 @@ test("a mover that is just replaced is waited for, one that stays silent is an e
   const silent = new Error("pgladder-dev-agent cannot be asked");
   expect((await wait([silent, silent, status({ phase: "settled" })])).end).toEqual(status({ phase: "settled" }));
   expect((await wait([silent])).end).toBe(silent);
+});
+
+test("on aws it cannot be asked, and who asks is told what to do", () => {
+  expect(() => runningOn("aws", "shop")).toThrow("stack shop: the mover on aws cannot be asked yet; run pulumi up there (docs/aws.md)");
 });

@@ -1,6 +1,8 @@
 /** How rows of views become text, and what the command line refuses. Needs no stack. */
+import type { ContainerStats } from "dockerode";
 import { expect, test } from "vitest";
 import { poolRow } from "../../agent/maintenance/view.ts";
+import { coresIn, ioWait, machineRow } from "../../cli/commands/machines.ts";
 import { readCount, VIEWS, viewName, views } from "../../cli/commands/views.ts";
 import { bytes, cell, seconds, table } from "../../cli/table.ts";
 
@@ -44,11 +46,7 @@ test("a table: units leave the title, numbers stand right, empty and hidden colu
     { table: "public.a", index_oid: 1, size_bytes: 8192, scans: 5, fix: null },
     { table: "public.longer", index_oid: 2, size_bytes: null, scans: 12_000, fix: null },
   ];
-  expect(table(rows, ["index_oid"])).toEqual([
-    "table           size   scans",
-    "public.a        8 kB       5",
-    "public.longer         12,000",
-  ]);
+  expect(table(rows, ["index_oid"])).toEqual(["table          size   scans", "public.a       8 kB       5", "public.longer        12,000"]);
 });
 
 test("rows of several nodes may have different columns", () => {
@@ -74,6 +72,7 @@ test("ladder views lists each with one line", () => {
   views({ say: () => undefined, result: (lines, value) => Object.assign(shown, { lines, value }) });
   expect(shown.lines).toContain("database-size      Size of each database");
   expect(shown.value).toContainEqual({ command: "database-size", view: "ladder.database_size", what: "Size of each database" });
+  expect(shown.value).toContainEqual({ command: "pools", view: null, what: VIEWS.pools!.what });
 });
 
 test.each(["0", "-1", "x", "1.5", "1000000"])("a count of %s is refused", (text) => {
@@ -105,4 +104,34 @@ test("a pool: clients, waiting time, and the share of its server connections tha
     used_percent: 37.5,
   });
   expect(poolRow(pool, 0).used_percent).toBeNull();
+});
+
+test("a machine: shares of the cores and the memory that it may use, without the page cache, and the time that it waits for the disk", () => {
+  const cpu = (used: number, machine: number) => ({ cpu_usage: { total_usage: used }, system_cpu_usage: machine, online_cpus: 4 });
+  const stats = {
+    precpu_stats: cpu(1_000, 100_000),
+    cpu_stats: cpu(2_000, 108_000),
+    memory_stats: { usage: 900, limit: 1_000, stats: { inactive_file: 400 } },
+    blkio_stats: {
+      io_service_bytes_recursive: [
+        { op: "Read", value: 1 },
+        { op: "Write", value: 2 },
+        { op: "read", value: 10 },
+        { op: "Total", value: 13 },
+      ],
+    },
+  } as unknown as ContainerStats;
+  const pressure = "some avg10=3.80 avg60=2.16 avg300=1.40 total=1\nfull avg10=0.01 avg60=0 avg300=0 total=1\n";
+  const shared = {
+    part: "main-1",
+    memory_bytes: 500,
+    memory_limit_bytes: 1_000,
+    memory_used_percent: 50,
+    read_bytes: 11,
+    written_bytes: 2,
+  };
+  expect(machineRow("main-1", stats, 2, pressure)).toEqual({ ...shared, cores: 2, cpu_percent: 25, io_wait_percent: 3.8 });
+  expect(machineRow("main-1", stats, undefined, "")).toEqual({ ...shared, cores: 4, cpu_percent: 12.5, io_wait_percent: null });
+  expect([coresIn(""), coresIn("0"), coresIn("0-3"), coresIn("0-1,4,6-7")]).toEqual([undefined, 1, 4, 5]);
+  expect(ioWait("cat: /proc/pressure/io: No such file")).toBeNull();
 });

@@ -57,7 +57,7 @@ describe("invalid configuration", () => {
     expect(errors(given)).toEqual([
       "Pulumi.dev.yaml: 4 problems",
       'pgladder:stage: got "9", want one of 1, 2, 3, 4, 5',
-      "pgladder:tables.t.partition.by: got nothing, want a column name (a-z, 0-9 and _)",
+      "pgladder:tables.t.partition.by: got nothing, want a column name (letters, 0-9 and _)",
       'pgladder:port: got "1", want a port from 1024 to 65535',
       "pgladder:replicas.count: got 99, want a whole number from 0 to 15",
     ]);

@@ -21,7 +21,7 @@ primaryuser ladder_cache_copy
 primaryauth copy-password
 cluster-enabled yes
 cluster-port 16379
-cluster-node-timeout 5000
+cluster-node-timeout 15000
 cluster-announce-client-ipv4 127.0.0.1
 cluster-announce-human-nodename cache-0-1
 cluster-allow-replica-migration no

@@ -119,6 +119,15 @@ describe("what is built", () => {
     );
   });
 
+  it("refuses PostgreSQL on EC2 at the stages that RDS has", () => {
+    for (const stage of [1, 2, 3] as const) {
+      expect(() => refuseNotBuilt(parse({ target: "aws", stage }))).not.toThrow();
+      expect(() => refuseNotBuilt(parse({ target: "aws", stage, engine: "ec2" }))).toThrow(
+        new InputError("Pulumi.dev.yaml", [{ path: "pgladder:engine", got: "ec2", want: "rds (PostgreSQL on EC2 is not built yet)" }]),
+      );
+    }
+  });
+
   it("finds the first stage that has a part", () => {
     expect([
       firstStageWith(({ cache }) => cache !== null),

@@ -99,7 +99,7 @@ describe("contract", () => {
       fc.property(overrides, (given) => {
         const { endpoint, entry, pools } = planned(given);
         expect(endpoint).toEqual({
-          host: given.target === "docker" ? "127.0.0.1" : "us-east-1.dev.pgladder.internal",
+          host: given.target === "docker" ? "127.0.0.1" : "db.dev.pgladder.internal",
           port: given.port,
           write: { database: given.database, user: "app" },
           read: { database: `${given.database}_read`, user: "app_ro" },
@@ -129,7 +129,7 @@ describe("contract", () => {
       ["ap-south-1", 6434],
     ]);
     const { regionalReads } = planned({ stage: 3, target: "aws", replicaRegions: ["eu-west-1"] });
-    expect(regionalReads).toEqual([{ region: "eu-west-1", host: "eu-west-1.dev.pgladder.internal", port: 6432, read }]);
+    expect(regionalReads).toEqual([{ region: "eu-west-1", host: "db-eu-west-1.dev.pgladder.internal", port: 6432, read }]);
   });
 });
 

@@ -1,0 +1,71 @@
+/** Tells HAProxy where servers are, and lets them in when they have proved their role. */
+import { connect } from "node:net";
+import type { HostSettings } from "../../plan/pooler-host.ts";
+import { HAPROXY_SOCKET, MAX_LAG } from "../../plan/render/haproxy-rds.ts";
+import type { Nodes } from "./nodes.ts";
+
+/** Runs commands of HAProxy's runtime interface, in order, and returns all it says. */
+export function runtime(commands: readonly string[], path = HAPROXY_SOCKET): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    let text = "";
+    socket.setTimeout(2_000, () => socket.destroy(new Error("HAProxy: no answer in 2 s")));
+    socket.on("connect", () => socket.write(`${commands.join("; ")}\n`));
+    socket.on("data", (chunk) => {
+      text += chunk;
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve(text.trim()));
+  });
+}
+
+/** What this program has told HAProxy about one server of one backend. */
+interface Told {
+  address: string;
+  ready: boolean;
+}
+
+/** HAProxy's servers, kept to what the program sees. */
+export class Servers {
+  #told = new Map<string, Told>();
+
+  /** HAProxy was started anew and knows nothing. */
+  forget(): void {
+    this.#told.clear();
+  }
+
+  /** The commands that HAProxy has not had yet. */
+  commands({ primaries, replicas }: Pick<HostSettings, "primaries" | "replicas">, nodes: Nodes): string[] {
+    const writes = (name: string) => nodes.isPrimary(name);
+    const reads = (name: string) => nodes.isReplica(name, MAX_LAG);
+    const states = new Map(nodes.states().map((state) => [state.name, state]));
+    return [
+      ...["write", "primary_for_reads"].flatMap((backend) => primaries.map((name) => ({ backend, name, proved: writes(name) }))),
+      ...replicas.map((name) => ({ backend: "replicas", name, proved: reads(name) })),
+    ].flatMap(({ backend, name, proved }) => this.#one(`${backend}/${name}`, states.get(name)?.address ?? null, proved));
+  }
+
+  #one(server: string, address: string | null, proved: boolean): string[] {
+    const told = this.#told.get(server);
+    if (address === null) {
+      this.#told.delete(server);
+      return told?.ready ? [`set server ${server} state maint`, `shutdown sessions server ${server}`] : [];
+    }
+    if (!told && !proved) return [];
+    const moved = told?.address !== address;
+    // Sessions to the old address would wait for a server that is gone.
+    const commands = moved ? [`set server ${server} addr ${address}`, ...(told ? [`shutdown sessions server ${server}`] : [])] : [];
+    const admit = proved && !told?.ready;
+    if (admit) commands.push(`set server ${server} state ready`);
+    this.#told.set(server, { address, ready: told?.ready === true || admit });
+    return commands;
+  }
+}
+
+/** Whether any server of HAProxy's backend `replicas` takes reads. @param stat what `show stat` says */
+export function replicasServe(stat: string): boolean {
+  const [header = "", ...rows] = stat.split("\n").filter((line) => line.trim() !== "");
+  const columns = header.replace(/^# /, "").split(",");
+  const backend = rows.map((row) => row.split(",")).find(([name, server]) => name === "replicas" && server === "BACKEND");
+  return Number(backend?.[columns.indexOf("act")] ?? 0) > 0;
+}

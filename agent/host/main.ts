@@ -1,0 +1,112 @@
+/** The program of a pooler host in front of RDS: keeps HAProxy and several PgBouncer processes, watches the servers, lets clients go. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { HEALTH_PORT } from "../../plan/render/haproxy-rds.ts";
+import { POOLER_FILES } from "../../plan/render/pgbouncer.ts";
+import { hostFiles, type Inputs, putFiles, readInputs } from "./files.ts";
+import { replicasServe, runtime, Servers } from "./haproxy.ts";
+import { serveHealth } from "./health.ts";
+import { Nodes } from "./nodes.ts";
+import { type Kept, onConsole, startHaproxy, startPgbouncer } from "./processes.ts";
+
+const INPUT = "/run/pgladder";
+const EVERY = 1_000;
+/** How long the load balancer takes to see that no clients shall come any more, in ms: three checks of 5 s, and one for the way. */
+const NOTICE = Number(process.env.PGLADDER_NOTICE ?? "20") * 1_000;
+/** How long clients may stay after that, in ms. */
+const DRAIN = Number(process.env.PGLADDER_DRAIN ?? "300") * 1_000;
+const MONITOR = "ladder_monitor";
+
+const log = (line: string) => console.log(line);
+
+let inputs: Inputs = readInputs(INPUT);
+putFiles(hostFiles(inputs));
+const { processes, port } = inputs.settings;
+
+const servers = new Servers();
+const haproxy = startHaproxy(log, () => servers.forget());
+const poolers: Kept[] = Array.from({ length: processes }, (_, index) => startPgbouncer(index, log));
+let serving = false;
+let leaving = false;
+/** Whether reads have a replica. */
+let replicas = false;
+
+let telling = Promise.resolve();
+/** Tells HAProxy what changed, one after the other; what it did not hear it is told at the next look. */
+function tell(): void {
+  telling = telling.then(async () => {
+    const commands = servers.commands(inputs.settings, nodes);
+    if (commands.length === 0) return;
+    for (const command of commands) log(`HAProxy: ${command}`);
+    await runtime(commands).catch(() => servers.forget());
+  });
+}
+
+const login = () => ({
+  user: MONITOR,
+  password: inputs.passwords[MONITOR] ?? "",
+  database: inputs.settings.database,
+  ca: inputs.authorities,
+});
+const nodes: Nodes = new Nodes(login, tell);
+nodes.follow(inputs.settings.nodes);
+const health = serveHealth({ nodes, serving: () => serving && !leaving }, HEALTH_PORT);
+
+/** Takes up new settings and passwords while clients stay connected. */
+async function takeUp(): Promise<void> {
+  const next = readInputs(INPUT);
+  if (JSON.stringify(next) === JSON.stringify(inputs)) return;
+  inputs = { ...next, settings: { ...next.settings, processes, port } };
+  const changed = putFiles(hostFiles(inputs));
+  nodes.follow(inputs.settings.nodes);
+  if (changed.includes(`${POOLER_FILES}/haproxy.cfg`)) haproxy.signal("SIGTERM");
+  if (changed.length > 0) for (let index = 0; index < processes; index++) await onConsole(index, port, "RELOAD");
+  log(`taken up: ${changed.join(", ") || "the servers"}`);
+}
+
+async function look(): Promise<void> {
+  await takeUp().catch((error: Error) => log(`settings stay as they are: ${error.message}`));
+  const asked = Array.from({ length: processes }, (_, index) => onConsole(index, port, "SHOW VERSION"));
+  const answers = await Promise.allSettled([...asked, bringReadsBack()]);
+  const before = serving;
+  serving = answers.every(({ status }) => status === "fulfilled");
+  if (before !== serving) log(serving ? "serving" : "not serving");
+  tell();
+}
+
+/** Connections of read pools that went to the primary for want of a replica would stay there for an hour: new ones, once there is one. */
+async function bringReadsBack(): Promise<void> {
+  const before = replicas;
+  replicas = replicasServe(await runtime(["show stat replicas 2 -1"]));
+  if (before || !replicas) return;
+  log("reads go to replicas");
+  for (const { database, to } of inputs.settings.pools) if (to === "replicas") await each(`RECONNECT ${database}`);
+}
+
+/** Lets the load balancer see it, then no new clients, then waits for those that are there; transactions end in any case. */
+async function leave(): Promise<void> {
+  if (leaving) return;
+  leaving = true;
+  log(`leaving: no new clients in ${NOTICE / 1_000} s, none at all in ${(NOTICE + DRAIN) / 1_000} s`);
+  await sleep(NOTICE);
+  const gone = Promise.all(poolers.map((pooler) => pooler.gone));
+  await each("SHUTDOWN WAIT_FOR_CLIENTS");
+  await Promise.race([gone, sleep(DRAIN)]);
+  await each("SHUTDOWN WAIT_FOR_SERVERS");
+  await Promise.race([gone, sleep(10_000)]);
+  for (const pooler of poolers) pooler.signal("SIGQUIT");
+  const haproxyGone = haproxy.gone;
+  haproxy.signal("SIGTERM");
+  await Promise.race([haproxyGone, sleep(2_000)]);
+  health.close();
+  log("left");
+  process.exit(0);
+}
+
+const each = (command: string) =>
+  Promise.all(Array.from({ length: processes }, (_, index) => onConsole(index, port, command).catch(() => undefined)));
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void leave());
+while (!leaving) {
+  await look();
+  await sleep(EVERY);
+}

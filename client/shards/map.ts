@@ -1,0 +1,79 @@
+/** The shard map, and how a process follows it. */
+import { sqlState } from "../errors.ts";
+import type { Operations } from "../operations.ts";
+import { bucketOf, type KeyType } from "./bucket.ts";
+
+/** Which shard has which bucket. */
+export interface ShardMap {
+  /** Grows with every change; 0 where there are no shards. */
+  readonly version: number;
+  /** The shards' databases at the pooler. The write URL's own where there are no shards. */
+  readonly shards: readonly string[];
+  /** The shard of each bucket, by its place in `shards`. */
+  readonly buckets: readonly number[];
+}
+
+export type ShardKey = bigint | number | string;
+
+/** Before there is a map, so that keys of a wrong type are found before the climb. */
+const BUCKETS = 64;
+/** A map that is older is read again when it is used; meanwhile the old one is used. The shards refuse what is no longer theirs. */
+export const FOLLOW_MS = 5_000;
+/** No such table, schema or right: an older stack, or a foreign server. The write URL carries everything there. */
+const NO_MAP = ["42P01", "3F000", "42501"];
+
+export const wholeMap = (database: string): ShardMap => ({ version: 0, shards: [database], buckets: Array<number>(BUCKETS).fill(0) });
+
+/** The bucket of a key and its shard. @throws RangeError for a key that is none of its type. */
+export function placeOf(map: ShardMap, key: ShardKey, type: KeyType): { bucket: number; shard: string } {
+  const bucket = bucketOf(key, type, map.buckets.length);
+  return { bucket, shard: map.shards[map.buckets[bucket]!]! };
+}
+
+export class MapFollower {
+  readonly #main: Operations;
+  readonly #database: string;
+  readonly #changed: (map: ShardMap) => void;
+  #map: ShardMap | undefined;
+  #asked = 0;
+  #asking: Promise<ShardMap> | undefined;
+
+  /**
+   * @param main where the map is read
+   * @param database of the write URL
+   * @param changed called with every map that differs from the one before
+   */
+  constructor(main: Operations, database: string, changed: (map: ShardMap) => void) {
+    this.#main = main;
+    this.#database = database;
+    this.#changed = changed;
+  }
+
+  /** At once, but for the first time. @throws what the driver throws, the first time. */
+  async current(): Promise<ShardMap> {
+    if (this.#map === undefined) return this.refresh();
+    if (performance.now() - this.#asked > FOLLOW_MS) this.refresh().catch(() => undefined);
+    return this.#map;
+  }
+
+  /** As the gateway has it now. @throws what the driver throws. */
+  refresh(): Promise<ShardMap> {
+    this.#asking ??= this.#read().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #read(): Promise<ShardMap> {
+    this.#asked = performance.now();
+    const sql = "select version, databases as shards, shards as buckets from ladder.shard_map";
+    const { rows } = await this.#main.write<ShardMap>(sql).catch((error: unknown) => {
+      if (NO_MAP.includes(sqlState(error) ?? "")) return { rows: [] };
+      throw error;
+    });
+    const map = rows[0] ?? wholeMap(this.#database);
+    if (map.version !== this.#map?.version) this.#changed(map);
+    this.#map = map;
+    return map;
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Leads each piece of work to the shard of its key, straight through the pooler. While there are no shards that is the write URL's server,
+ * so nothing changes in an application when it climbs but the map.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ClientConfig } from "../config.ts";
+import type { Memory, Operations } from "../operations.ts";
+import { isAway, isElsewhere, ShardAway, SpansShards } from "./errors.ts";
+import { MapFollower, type ShardMap } from "./map.ts";
+import { Bound, databaseOf, Server, type ServerFigures, shardConfig } from "./open.ts";
+
+/** What a reader or writer remembers of each shard. */
+export type Memories = (shard: string) => Memory;
+
+/** One piece of work under one version of the map. */
+export interface Target {
+  shard: string;
+  operations: Operations;
+}
+
+/** Longest wait for a bucket that is on its way from one shard to another. */
+const MOVE_WAIT_MS = 30_000;
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 200;
+/** What leads to a shard that is no longer in the map ends by then. */
+const CLOSE_AFTER_MS = 60_000;
+
+export class Router {
+  readonly #main: Server;
+  readonly #config: ClientConfig;
+  readonly #database: string;
+  readonly #map: MapFollower;
+  readonly #servers = new Map<string, Server>();
+  /** Servers of shards that have left the map, until what leads to them has ended. */
+  readonly #left = new Map<Server, NodeJS.Timeout>();
+  readonly #inside = new AsyncLocalStorage<string>();
+  #count = 1;
+
+  constructor(main: Server, config: ClientConfig) {
+    this.#main = main;
+    this.#config = config;
+    this.#database = databaseOf(config.writeUrl);
+    this.#map = new MapFollower(new Bound(main.core, {}), this.#database, (map) => this.#follow(map));
+  }
+
+  /** The map that is in use. @throws what the driver throws, the first time. */
+  map(): Promise<ShardMap> {
+    return this.#map.current();
+  }
+
+  /** The pools that lead straight to shards; none while the write URL's server is the only one. */
+  figures(): Readonly<Record<string, ServerFigures>> {
+    return Object.fromEntries([...this.#servers].map(([name, server]) => [name, server.figures()]));
+  }
+
+  /** Opens the connections that the shards' pools keep. */
+  async ready(): Promise<void> {
+    const { shards } = await this.map();
+    const direct = shards.filter((shard) => shard !== this.#database);
+    await Promise.all(direct.map((shard) => this.#server(shard).ready()));
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#left.values()) clearTimeout(timer);
+    await Promise.all([...this.#servers.values(), ...this.#left.keys()].map((server) => server.close()));
+  }
+
+  /**
+   * Runs `work` under the map, and again under a newer one as long as a shard says that the rows are elsewhere: it has done nothing then.
+   * @throws the shard's refusal after 30 s; what `work` throws.
+   */
+  async routed<T>(work: (map: ShardMap) => Promise<T>): Promise<T> {
+    const giveUp = performance.now() + MOVE_WAIT_MS;
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      try {
+        return await work(await this.#map.current());
+      } catch (error) {
+        if (!isElsewhere(error) || performance.now() > giveUp) throw error;
+        await this.#map.refresh();
+      }
+      await sleep(Math.random() * pause);
+    }
+  }
+
+  /**
+   * What leads to a shard of the map.
+   * @param fence SQL that the shard answers with LB001 when the rows are elsewhere; not needed where there are no shards.
+   */
+  target(shard: string, memories: Memories, fence: string, timeout?: number): Target {
+    const memory = memories(shard);
+    const server = this.#server(shard);
+    const { tenant, wrote } = memory;
+    const conditions: Memory = {
+      tenant,
+      wrote,
+      timeout,
+      fence: server === this.#main ? undefined : fence,
+      get after() {
+        return memory.after;
+      },
+    };
+    return { shard, operations: new Bound(server.core, conditions) };
+  }
+
+  /**
+   * Runs `work` as part of a transaction on a shard: what it writes through this router must go there.
+   */
+  within<T>(shard: string, work: () => Promise<T>): Promise<T> {
+    return this.#inside.run(shard, work);
+  }
+
+  /** @throws SpansShards where a transaction of another shard is open around the caller. */
+  mayWrite(shard: string): void {
+    const open = this.#inside.getStore();
+    if (open === undefined || open === shard) return;
+    throw new SpansShards(
+      `transaction on ${open}: got a write on ${shard}, want writes on one shard: end the transaction first, or give both rows the same key`,
+    );
+  }
+
+  /** The error as it is thrown to the caller: the one of a way that is gone names the shard. */
+  named(error: unknown, shard: string): unknown {
+    return isAway(error) ? new ShardAway(shard, error) : error;
+  }
+
+  #server(shard: string): Server {
+    if (shard === this.#database) return this.#main;
+    const known = this.#servers.get(shard);
+    if (known) return known;
+    const server = new Server(shardConfig(this.#config, shard, this.#count), `shard ${shard}, `);
+    this.#servers.set(shard, server);
+    return server;
+  }
+
+  #follow({ shards }: ShardMap): void {
+    this.#count = shards.length;
+    for (const [name, server] of this.#servers)
+      if (!shards.includes(name)) {
+        this.#servers.delete(name);
+        const close = () => {
+          this.#left.delete(server);
+          server.close().catch(() => undefined);
+        };
+        this.#left.set(server, setTimeout(close, CLOSE_AFTER_MS).unref());
+      }
+  }
+}

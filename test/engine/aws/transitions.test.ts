@@ -1,0 +1,47 @@
+/**
+ * The ladder's ways on AWS: what an update does is what the page says, and nothing that holds data is replaced or deleted. Cannot prove what
+ * AWS itself would refuse beyond the rules in ./rules, nor how long anything takes.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Cloud } from "./cloud.ts";
+import { TYPES } from "./provider/table.ts";
+import { type Way, walk } from "./transitions.ts";
+import { page } from "./transitions-page.ts";
+
+const cloud = new Cloud();
+let ways: Way[] = [];
+
+beforeAll(async () => {
+  ways = await walk(cloud, "walk");
+});
+afterAll(() => cloud.close());
+
+/** A password that is asked for anew adds a version to its secret; the version before stays at AWS. */
+const KEPT = "aws:secretsmanager/secretVersion:SecretVersion";
+const holdsData = (type: string) => TYPES[type]?.stateful === true;
+
+test("no way replaces or deletes what holds data, but for a region that was let go", () => {
+  const lost = ways.flatMap(({ from, to, steps }) =>
+    steps
+      .filter(({ op, type }) => (op === "delete" || (op === "replace" && type !== KEPT)) && holdsData(type))
+      .map(({ op, name }) => `${from} -> ${to}: ${op} ${name}`),
+  );
+  expect(lost.filter((line) => !line.startsWith("stage 3, region let go -> stage 3, region gone: delete "))).toEqual([]);
+  expect(lost.map((line) => line.split(": ")[1])).toContain("delete main-eu-west-1-1");
+});
+
+test("a region that is removed goes in two explicit steps", () => {
+  const of = (from: string, to: string) => ways.find((way) => way.from === from && way.to === to)!.steps;
+  const on = (from: string, to: string) =>
+    of(from, to).flatMap(({ op, name, differs }) => (name === "main-eu-west-1-1" ? [`${op} ${differs.join(" ")}`] : []));
+  expect(on("stage 3 in two regions", "stage 3, region held")).toEqual([]);
+  expect(on("stage 3, region held", "stage 3, region let go")).toEqual(["update deleteAutomatedBackups deletionProtection"]);
+  expect(on("stage 3, region let go", "stage 3, region gone")).toEqual(["delete "]);
+  expect(cloud.account.read().things.filter(({ region }) => region === "eu-west-1")).toEqual([]);
+});
+
+test("docs/aws-transitions.md says what the program does (npm run aws-transitions writes it)", () => {
+  expect(page(ways)).toBe(readFileSync(join(import.meta.dirname, "../../../docs/aws-transitions.md"), "utf8"));
+});
