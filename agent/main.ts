@@ -55,7 +55,7 @@ const COMMANDS: Record<string, () => Promise<void>> = {
     const [view = "", where = "primary", limit = "50"] = process.argv.slice(3);
     console.log(JSON.stringify(await readView(readContext(FILES, log), view, where, Number(limit))));
   },
-  /** Maintenance by hand: vacuum, reorder or run, and of what. */
+  /** Maintenance by hand: vacuum, reorder or run, and of what; finish ends the way back of conversions. */
   maintain: async () => {
     const [what = "", object = ""] = process.argv.slice(3);
     const context = readContext(FILES, log);

@@ -1,10 +1,10 @@
 /** `connect`, and the two things it gives: a database and its sessions. */
-import { InputError } from "../plan/types.ts";
+import { InputError, type Ms, type Problem } from "../plan/types.ts";
 import { type ConnectOptions, readConfig } from "./config.ts";
 import { parseLsn, showLsn } from "./lsn.ts";
 import { type Core, type Memory, remembering } from "./operations.ts";
 import { KEY_TYPES, type KeyType } from "./shards/bucket.ts";
-import type { ShardMap } from "./shards/map.ts";
+import { LEASE_MS, type ShardMap } from "./shards/map.ts";
 import { databaseOf, Server, type ServerFigures } from "./shards/open.ts";
 import { Routed, type Routing } from "./shards/routed.ts";
 import { Router } from "./shards/router.ts";
@@ -22,17 +22,26 @@ export interface SessionOptions {
   tenant?: Tenant;
 }
 
+export interface RoutingOptions {
+  /** Type of the shard keys, for `shard`. @default `bigint` for numbers, none for texts */
+  shardKey?: KeyType;
+  /** How long a shard map that was read is relied on without asking the shards, ms, at most the default; 0: never. @default 15 s */
+  mapLease?: Ms | number;
+}
+
 /**
  * Makes the pools. Nothing is connected yet; `ready` does that.
- * @param options.shardKey type of the shard keys, for `shard`. @default `bigint` for numbers, none for texts
  * @throws InputError with every problem of the options and of the environment variables.
  */
-export function connect({ shardKey, ...options }: ConnectOptions & { shardKey?: KeyType } = {}): Database {
+export function connect({ shardKey, mapLease = LEASE_MS, ...options }: ConnectOptions & RoutingOptions = {}): Database {
+  const problems: Problem[] = [];
   if (shardKey !== undefined && !KEY_TYPES.includes(shardKey))
-    throw new InputError("client", [{ path: "shardKey", got: shardKey, want: KEY_TYPES.join(", ") }]);
+    problems.push({ path: "shardKey", got: shardKey, want: KEY_TYPES.join(", ") });
+  if (!(mapLease >= 0 && mapLease <= LEASE_MS)) problems.push({ path: "mapLease", got: mapLease, want: `0 to ${LEASE_MS} ms` });
+  if (problems.length > 0) throw new InputError("client", problems);
   const config = readConfig(options);
   const main = new Server(config);
-  return new Database(main, { router: new Router(main, config), shardKey }, databaseOf(config.writeUrl));
+  return new Database(main, { router: new Router(main, config, mapLease), shardKey }, databaseOf(config.writeUrl));
 }
 
 /** Reads through it may be a little old. Where somebody reads what they have just written, use a session. */

@@ -29,7 +29,7 @@ export {
   type WriteBehindOptions,
 } from "./cache/index.ts";
 export { type ConnectOptions, type PoolNumbers, poolSize, type SplitNumbers } from "./config.ts";
-export { connect, type Database, type DatabaseFigures, type Session, type SessionOptions } from "./database.ts";
+export { connect, type Database, type DatabaseFigures, type RoutingOptions, type Session, type SessionOptions } from "./database.ts";
 export { isSerializationFailure, PoolTimeout, sqlState, TransactionRolledBack, UnknownOutcome } from "./errors.ts";
 export { quote, quoteTable, type TableName } from "./ids.ts";
 export type { DeleteOptions } from "./operations.ts";

@@ -8,7 +8,7 @@ import { Cloud } from "../test/engine/aws/cloud.ts";
 import { walk } from "../test/engine/aws/transitions.ts";
 import { page } from "../test/engine/aws/transitions-page.ts";
 
-const cloud = new Cloud();
+const cloud = await Cloud.open();
 try {
   writeFileSync(join(import.meta.dirname, "../docs/aws-transitions.md"), page(await walk(cloud, "walk")));
 } finally {

@@ -15,7 +15,12 @@ export async function maintain(client: pg.Client, command: string, object: strin
   return run(client, object);
 }
 
-const COMMANDS: Readonly<Record<string, (client: pg.Client, object: string) => Promise<string[]>>> = { vacuum, reorder, run: runJob };
+const COMMANDS: Readonly<Record<string, (client: pg.Client, object: string) => Promise<string[]>>> = {
+  vacuum,
+  reorder,
+  run: runJob,
+  finish,
+};
 
 async function tableNamed(client: pg.Client, name: string): Promise<string> {
   const { rows } = await client.query<{ name: string }>(
@@ -54,4 +59,15 @@ async function runJob(client: pg.Client, name: string): Promise<string[]> {
   if (!job) throw new Error(`run: got ${JSON.stringify(name)}, want one of ${rows.map((row) => row.name).join(", ")}`);
   await client.query(job.command);
   return [`${job.name}: done (${job.command})`];
+}
+
+/** Ends the way back of every conversion that still has one; one statement each, so that one that fails undoes no other. */
+async function finish(client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ table: string }>(`select "table" from ladder.conversions where state = 'kept' order by 1`);
+  const said: string[] = [];
+  for (const { table } of rows) {
+    const { rows: done } = await client.query<{ line: string }>("select ladder.finish_conversion($1::regclass) as line", [table]);
+    said.push(done[0]!.line);
+  }
+  return said;
 }

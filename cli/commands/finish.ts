@@ -7,10 +7,11 @@ import { repair } from "../repair.ts";
 import type { Report } from "../report.ts";
 import { openStack } from "../stack.ts";
 import { lookAhead, upAndSettle } from "./up.ts";
+import { finishConversions } from "./view.ts";
 
 /**
- * `ladder finish`: lets go of the parts that an earlier climb left behind: unprotected in one `up`, deleted in the next. The release
- * is set for these runs only and never written into the stack's file, so a run that is stopped leaves nothing behind.
+ * `ladder finish`: ends the way back. Old tables that conversions keep are dropped; parts that an earlier climb left behind are
+ * unprotected in one `up` and deleted in the next. The release is set for these runs only and never written into the stack's file, so a run that is stopped leaves nothing behind.
  *
  * @throws Failure while the system still moves: until it is settled, a held part may be the one that leads.
  */
@@ -23,9 +24,10 @@ export async function finish({ stack: name }: { stack: string }, { say, result }
   await repair(asConfigured, say);
   const status = await running.status();
   if (status.phase !== "settled") throw new Failure(`stack ${name}: still moving (${status.moving}); finish when it is settled`);
+  const converted = await finishConversions(name);
   const held = status.held;
   if (held.length === 0) {
-    result(["nothing is held"], { stack: name, released: [] });
+    result(converted.length > 0 ? converted : ["nothing is held"], { stack: name, released: [], converted });
     return;
   }
   const releasing = await openStack(name, { overrides: { release: "true" } });
@@ -35,7 +37,7 @@ export async function finish({ stack: name }: { stack: string }, { say, result }
     await upAndSettle(releasing, await lookAhead(releasing, say), say);
   }
   if (await holds(releasing)) throw new Failure(`stack ${name}: something is still held; run bin/ladder status`);
-  result([`let go of ${held.join(", ")}`], { stack: name, released: held });
+  result([...converted, `let go of ${held.join(", ")}`], { stack: name, released: held, converted });
 }
 
 async function holds(opened: Awaited<ReturnType<typeof openStack>>): Promise<boolean> {

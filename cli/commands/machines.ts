@@ -17,6 +17,9 @@ export function coresIn(set: string): number | undefined {
   return sizes.reduce((sum, size) => sum + size);
 }
 
+/** A limit of CPU time, which the engine gives in thousand-millionths of a core; 0 is none. */
+const coresOfTime = (nano = 0): number | undefined => (nano > 0 ? nano / 1e9 : undefined);
+
 /** Share of the last ten seconds in which something waited for the disk; null where the kernel does not count it. */
 export function ioWait(pressure: string): number | null {
   const found = /^some avg10=([\d.]+)/m.exec(pressure);
@@ -63,7 +66,8 @@ export async function machines(stack: string): Promise<Row[]> {
         container.inspect(),
         execIn(Id, ["sh", "-c", PRESSURE]),
       ]);
-      return machineRow(Names[0]!.slice(1 + prefix.length), stats, coresIn(HostConfig.CpusetCpus ?? ""), pressure.stdout);
+      const cores = coresIn(HostConfig.CpusetCpus ?? "") ?? coresOfTime(HostConfig.NanoCpus);
+      return machineRow(Names[0]!.slice(1 + prefix.length), stats, cores, pressure.stdout);
     }),
   );
   return rows.sort((a, b) => (String(a.part) < String(b.part) ? -1 : 1));

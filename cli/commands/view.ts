@@ -52,6 +52,11 @@ export async function maintain(
   );
 }
 
+/** Drops the old tables that conversions keep as their way back. Returns a line for each. */
+export async function finishConversions(stack: string): Promise<string[]> {
+  return LINES.parse(await (await agentOf(stack))("maintain", "finish"));
+}
+
 /** Commands of the agent that answer with one JSON value. */
 async function agentOf(stack: string): Promise<(...command: string[]) => Promise<unknown>> {
   const last = await readLast(await openStack(stack));

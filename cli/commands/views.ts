@@ -21,6 +21,7 @@ export const VIEWS: Readonly<Record<string, ViewCommand>> = {
   partitions: {
     what: "Partitions: bounds, rows, size, rows held by the default one (counted up to 10,001), how far ahead the table reaches, when age detaches it",
   },
+  conversions: { what: "Tables that become partitioned or whole again: how far, what stands in the way, what can be done" },
   "index-usage": { what: "Scans of each index on this node; last_scan is that of any node", hidden: ["index_oid", "table_oid"] },
   "index-advice": { what: "Indexes that are invalid, duplicate, redundant, unused, bloated or missing, each with the SQL that helps" },
   "sequential-scans": { what: "Sequential scans by table: how many, and how many rows they read" },

@@ -6,6 +6,12 @@ const ELSEWHERE = "LB001";
 
 export const isElsewhere = (error: unknown): boolean => sqlState(error) === ELSEWHERE;
 
+/** The answer came when the map was no longer certain. What was asked has no effect, and is asked again with a fence. */
+export class Late extends Error {}
+
+/** Nothing was done that counts: the same again, under a newer map. */
+export const isAgain = (error: unknown): boolean => isElsewhere(error) || error instanceof Late;
+
 /** A shard that cannot be reached. The others go on. */
 export class ShardAway extends Error {
   override readonly name = "ShardAway";

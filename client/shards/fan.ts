@@ -2,10 +2,9 @@
 import { LRUCache } from "lru-cache";
 import { PoolTimeout, sqlState } from "../errors.ts";
 import type { Row } from "../transaction.ts";
-import { type FailedShard, isElsewhere, ShardAway, ShardsFailed, ShardTimeout } from "./errors.ts";
-import type { ShardMap } from "./map.ts";
+import { type FailedShard, isAgain, Late, ShardAway, ShardsFailed, ShardTimeout } from "./errors.ts";
 import { checkShape, combineSql, PLACE, partSql, type Shape, typesSql, wholeSql } from "./plan.ts";
-import type { Memories, Router, Target } from "./router.ts";
+import type { Memories, Router, Target, View } from "./router.ts";
 
 export interface FanOptions extends Shape {
   /** Longest time that a shard is given, ms. @default no limit but the server's */
@@ -46,8 +45,8 @@ export class Fan {
     checkShape(options);
     const { order = [], limit, aggregates, timeout, partial = false } = options;
     const plain = order.length === 0 && limit === undefined && aggregates === undefined;
-    return this.#router.routed(async (map) => {
-      const targets = this.#targets(map, timeout);
+    return this.#router.routed(async (view) => {
+      const targets = this.#targets(view, timeout);
       const [only] = targets;
       if (plain || (targets.length === 1 && only)) {
         const { answered, failed } = await this.#settle<R[]>(targets, partial, (target) =>
@@ -64,8 +63,8 @@ export class Fan {
   }
 
   findOne<R extends Row>(sql: string, values: readonly unknown[], timeout: number | undefined): Promise<R | undefined> {
-    return this.#router.routed(async (map) => {
-      const targets = this.#targets(map, timeout);
+    return this.#router.routed(async (view) => {
+      const targets = this.#targets(view, timeout);
       return new Promise<R | undefined>((resolve, reject) => {
         const first = async (target: Target) => {
           const [row] = await this.#ask<R>(target, sql, values, timeout);
@@ -76,18 +75,22 @@ export class Fan {
     });
   }
 
-  #targets({ version, shards, buckets }: ShardMap, timeout: number | undefined): Target[] {
+  #targets(view: View, timeout: number | undefined): Target[] {
+    const { version, shards, buckets, moving } = view.map;
+    const fence = `select ladder.require_shard_map(${version})`;
     const used = [...new Set(buckets)].sort((a, b) => a - b);
-    return used.map((i) => this.#router.target(shards[i]!, this.#memories, `select ladder.require_shard_map(${version})`, timeout));
+    return used.map((i) => this.#router.target(view, this.#memories, { shard: shards[i]!, buckets: moving, fence, timeout }));
   }
 
-  async #ask<R extends Row>({ shard, operations }: Target, sql: string, values: readonly unknown[], timeout?: number): Promise<R[]> {
+  async #ask<R extends Row>({ shard, operations, late }: Target, sql: string, values: readonly unknown[], timeout?: number): Promise<R[]> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
+    const tooLong = new Promise<never>((_, reject) => {
       if (timeout !== undefined) timer = setTimeout(() => reject(new ShardTimeout(shard, timeout)), timeout);
     });
     try {
-      return await Promise.race([operations.read<R>(sql, values), late]);
+      const rows = await Promise.race([operations.read<R>(sql, values), tooLong]);
+      if (late()) throw new Late();
+      return rows;
     } catch (error) {
       const stopped = timeout !== undefined && sqlState(error) === "57014";
       throw stopped ? new ShardTimeout(shard, timeout) : this.#router.named(error, shard);
@@ -106,7 +109,7 @@ export class Fan {
       else answers.failed.push({ shard: target.shard, error: one.reason });
     });
     const errors = answers.failed.map(({ error }) => error);
-    const own = errors.find(isElsewhere) ?? errors.find((error) => !isMissing(error));
+    const own = errors.find(isAgain) ?? errors.find((error) => !isMissing(error));
     if (own !== undefined) throw own;
     if (errors.length > 0 && (!partial || answers.answered.length === 0)) throw new ShardsFailed(answers.failed, targets.length);
     return answers;

@@ -11,18 +11,27 @@ export interface ShardMap {
   readonly shards: readonly string[];
   /** The shard of each bucket, by its place in `shards`. */
   readonly buckets: readonly number[];
+  /** Buckets that are about to move. */
+  readonly moving: readonly number[];
 }
 
 export type ShardKey = bigint | number | string;
 
 /** Before there is a map, so that keys of a wrong type are found before the climb. */
 const BUCKETS = 64;
-/** A map that is older is read again when it is used; meanwhile the old one is used. The shards refuse what is no longer theirs. */
+/** A map that is older is read again when it is used; meanwhile the old one is used. */
 export const FOLLOW_MS = 5_000;
+/** So long after the map was read no bucket moves that it does not announce: ladder.set_shard_map waits 20 s. */
+export const LEASE_MS = 15_000;
 /** No such table, schema or right: an older stack, or a foreign server. The write URL carries everything there. */
 const NO_MAP = ["42P01", "3F000", "42501"];
 
-export const wholeMap = (database: string): ShardMap => ({ version: 0, shards: [database], buckets: Array<number>(BUCKETS).fill(0) });
+export const wholeMap = (database: string): ShardMap => ({
+  version: 0,
+  shards: [database],
+  buckets: Array<number>(BUCKETS).fill(0),
+  moving: [],
+});
 
 /** The bucket of a key and its shard. @throws RangeError for a key that is none of its type. */
 export function placeOf(map: ShardMap, key: ShardKey, type: KeyType): { bucket: number; shard: string } {
@@ -34,26 +43,37 @@ export class MapFollower {
   readonly #main: Operations;
   readonly #database: string;
   readonly #changed: (map: ShardMap) => void;
+  readonly #lease: number;
+  readonly #follow: number;
   #map: ShardMap | undefined;
   #asked = 0;
+  #readAt = Number.NEGATIVE_INFINITY;
   #asking: Promise<ShardMap> | undefined;
 
   /**
    * @param main where the map is read
    * @param database of the write URL
+   * @param lease ms for which a map is certain
    * @param changed called with every map that differs from the one before
    */
-  constructor(main: Operations, database: string, changed: (map: ShardMap) => void) {
+  constructor(main: Operations, database: string, lease: number, changed: (map: ShardMap) => void) {
     this.#main = main;
     this.#database = database;
+    this.#lease = lease;
+    this.#follow = lease > 0 ? Math.min(FOLLOW_MS, lease / 3) : FOLLOW_MS;
     this.#changed = changed;
   }
 
   /** At once, but for the first time. @throws what the driver throws, the first time. */
   async current(): Promise<ShardMap> {
     if (this.#map === undefined) return this.refresh();
-    if (performance.now() - this.#asked > FOLLOW_MS) this.refresh().catch(() => undefined);
+    if (performance.now() - this.#asked > this.#follow) this.refresh().catch(() => undefined);
     return this.#map;
+  }
+
+  /** Until when nothing moves that the map does not announce, by `performance.now`. */
+  get certainUntil(): number {
+    return this.#readAt + this.#lease;
   }
 
   /** As the gateway has it now. @throws what the driver throws. */
@@ -65,8 +85,9 @@ export class MapFollower {
   }
 
   async #read(): Promise<ShardMap> {
-    this.#asked = performance.now();
-    const sql = "select version, databases as shards, shards as buckets from ladder.shard_map";
+    const asked = performance.now();
+    this.#asked = asked;
+    const sql = "select version, databases as shards, shards as buckets, moving from ladder.shard_map";
     const { rows } = await this.#main.write<ShardMap>(sql).catch((error: unknown) => {
       if (NO_MAP.includes(sqlState(error) ?? "")) return { rows: [] };
       throw error;
@@ -74,6 +95,7 @@ export class MapFollower {
     const map = rows[0] ?? wholeMap(this.#database);
     if (map.version !== this.#map?.version) this.#changed(map);
     this.#map = map;
+    this.#readAt = asked;
     return map;
   }
 }

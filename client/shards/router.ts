@@ -6,17 +6,36 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientConfig } from "../config.ts";
 import type { Memory, Operations } from "../operations.ts";
-import { isAway, isElsewhere, ShardAway, SpansShards } from "./errors.ts";
+import { isAgain, isAway, ShardAway, SpansShards } from "./errors.ts";
 import { MapFollower, type ShardMap } from "./map.ts";
 import { Bound, databaseOf, Server, type ServerFigures, shardConfig } from "./open.ts";
 
 /** What a reader or writer remembers of each shard. */
 export type Memories = (shard: string) => Memory;
 
+/** A version of the map, and how long it is certain. */
+export interface View {
+  map: ShardMap;
+  /** By `performance.now`. */
+  until: number;
+}
+
+/** What a piece of work needs of a shard. */
+export interface Need {
+  shard: string;
+  buckets: readonly number[];
+  /** SQL that the shard answers with LB001 when the rows are elsewhere. */
+  fence: string;
+  timeout?: number | undefined;
+}
+
 /** One piece of work under one version of the map. */
 export interface Target {
   shard: string;
   operations: Operations;
+  fence: string;
+  /** Whether an answer that comes now came in time: without a fence only while the map is certain. */
+  late: () => boolean;
 }
 
 /** Longest wait for a bucket that is on its way from one shard to another. */
@@ -37,11 +56,12 @@ export class Router {
   readonly #inside = new AsyncLocalStorage<string>();
   #count = 1;
 
-  constructor(main: Server, config: ClientConfig) {
+  /** @param lease ms for which a map is certain; 0: never, and every transaction has a fence */
+  constructor(main: Server, config: ClientConfig, lease: number) {
     this.#main = main;
     this.#config = config;
     this.#database = databaseOf(config.writeUrl);
-    this.#map = new MapFollower(new Bound(main.core, {}), this.#database, (map) => this.#follow(map));
+    this.#map = new MapFollower(new Bound(main.core, {}), this.#database, lease, (map) => this.#follow(map));
   }
 
   /** The map that is in use. @throws what the driver throws, the first time. */
@@ -70,37 +90,39 @@ export class Router {
    * Runs `work` under the map, and again under a newer one as long as a shard says that the rows are elsewhere: it has done nothing then.
    * @throws the shard's refusal after 30 s; what `work` throws.
    */
-  async routed<T>(work: (map: ShardMap) => Promise<T>): Promise<T> {
+  async routed<T>(work: (view: View) => Promise<T>): Promise<T> {
     const giveUp = performance.now() + MOVE_WAIT_MS;
+    let certain = true;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        return await work(await this.#map.current());
+        const map = await this.#map.current();
+        return await work({ map, until: certain ? this.#map.certainUntil : Number.NEGATIVE_INFINITY });
       } catch (error) {
-        if (!isElsewhere(error) || performance.now() > giveUp) throw error;
+        if (!isAgain(error) || performance.now() > giveUp) throw error;
+        certain = false;
         await this.#map.refresh();
       }
       await sleep(Math.random() * pause);
     }
   }
 
-  /**
-   * What leads to a shard of the map.
-   * @param fence SQL that the shard answers with LB001 when the rows are elsewhere; not needed where there are no shards.
-   */
-  target(shard: string, memories: Memories, fence: string, timeout?: number): Target {
+  /** What leads to a shard of the map. The fence is left out where it is certain that nothing moves, and where there are no shards. */
+  target({ map, until }: View, memories: Memories, { shard, buckets, fence, timeout }: Need): Target {
     const memory = memories(shard);
     const server = this.#server(shard);
     const { tenant, wrote } = memory;
+    const certain = performance.now() < until && !buckets.some((bucket) => map.moving.includes(bucket));
     const conditions: Memory = {
       tenant,
       wrote,
       timeout,
-      fence: server === this.#main ? undefined : fence,
+      fence: certain || server === this.#main ? undefined : fence,
       get after() {
         return memory.after;
       },
     };
-    return { shard, operations: new Bound(server.core, conditions) };
+    const late = () => certain && server !== this.#main && performance.now() > until;
+    return { shard, operations: new Bound(server.core, conditions), fence, late };
   }
 
   /**

@@ -4,15 +4,15 @@ import { InputError } from "../../plan/types.ts";
 import { type LoaderKey, type LoaderOptions, makeLoader, type TopOptions } from "../batch.ts";
 import type { BulkOptions, BulkResult, Rows } from "../bulk.ts";
 import { describeTable, type Query, type Table } from "../catalog.ts";
-import { sqlState } from "../errors.ts";
+import { sqlState, UnknownOutcome } from "../errors.ts";
 import type { TableName } from "../ids.ts";
 import type { DeleteOptions, Operations } from "../operations.ts";
 import type { Page, PageOptions } from "../page.ts";
 import type { Answer, Row, Transaction, TransactionOptions } from "../transaction.ts";
 import type { KeyType } from "./bucket.ts";
-import { SpansShards } from "./errors.ts";
+import { Late, SpansShards } from "./errors.ts";
 import { placeOf, type ShardKey, type ShardMap } from "./map.ts";
-import type { Memories, Router, Target } from "./router.ts";
+import type { Memories, Need, Router, Target, View } from "./router.ts";
 
 export interface ShardOptions {
   /** Type of the key's column. @default that of `connect`, else `bigint` for numbers; texts have none */
@@ -51,7 +51,11 @@ export class Shard {
 
   /** As `Database.write`. @throws SpansShards for a row of another shard. */
   write<R extends Row = Row>(sql: string, values: readonly unknown[] = []): Promise<Answer<R>> {
-    return this.#writes((on) => on.write<R>(sql, values));
+    return this.#writes(async ({ operations, late }, view) => {
+      const answer = await operations.write<R>(sql, values);
+      if (late()) await this.#stillHere(view);
+      return answer;
+    });
   }
 
   /**
@@ -59,17 +63,19 @@ export class Shard {
    * @throws SpansShards for a row of another shard, and when the callback writes through the router on another shard.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    return this.#writes((on, shard) => on.transaction((tx) => this.#router.within(shard, () => work(tx)), options));
+    return this.#writes((target) => this.#transaction(target, work, options));
   }
 
   /** As `Database.bulkInsert`. @throws SpansShards when one of the rows belongs to another shard; none is written then. */
   bulkInsert(table: TableName, rows: Rows, options: BulkOptions = {}): Promise<BulkResult> {
-    return this.#writes((on) => on.bulkInsert(table, rows, options));
+    const again = Array.isArray(rows);
+    const insert = (tx: Transaction) => tx.bulkInsert(table, rows, options);
+    return this.#writes((target) => this.#transaction(target, insert, again ? {} : { retries: 0 }), !again);
   }
 
   /** As `Database.bulkDelete`. After an error, the batches before stay deleted. */
   bulkDelete(table: TableName, where: string, values: readonly unknown[] = [], options: DeleteOptions = {}): Promise<number> {
-    return this.#writes((on) => on.bulkDelete(table, where, values, options));
+    return this.#writes(({ operations }) => operations.bulkDelete(table, where, values, options), true);
   }
 
   /** As `Database.count`. */
@@ -111,20 +117,39 @@ export class Shard {
   }
 
   #reads<T>(work: (on: Operations) => Promise<T>): Promise<T> {
-    return this.#router.routed((map) => this.#on(this.#target(map), work));
+    return this.#router.routed((view) =>
+      this.#on(this.#target(view), async ({ operations, late }) => {
+        const answer = await work(operations);
+        if (late()) throw new Late();
+        return answer;
+      }),
+    );
   }
 
-  #writes<T>(work: (on: Operations, shard: string) => Promise<T>): Promise<T> {
-    return this.#router.routed((map) => {
-      const target = this.#target(map);
+  /** @param fenced for what cannot be done again */
+  #writes<T>(work: (target: Target, view: View) => Promise<T>, fenced = false): Promise<T> {
+    return this.#router.routed((view) => {
+      const target = this.#target(fenced ? uncertain(view) : view);
       this.#router.mayWrite(target.shard);
-      return this.#on(target, work);
+      return this.#on(target, (target) => work(target, view));
     });
   }
 
-  async #on<T>({ shard, operations }: Target, work: (on: Operations, shard: string) => Promise<T>): Promise<T> {
+  #transaction<T>(target: Target, work: (tx: Transaction) => Promise<T>, options: TransactionOptions): Promise<T> {
+    const { operations, shard, fence, late } = target;
+    return operations.transaction(async (tx) => {
+      const result = await this.#router.within(shard, () => work(tx));
+      // What is here now was here all the time. Other isolations would see the map as it was.
+      if (late() && (options.isolation ?? "read committed") === "read committed") await tx.query(fence);
+      else if (late()) throw new Late();
+      return result;
+    }, options);
+  }
+
+  async #on<T>(target: Target, work: (target: Target) => Promise<T>): Promise<T> {
+    const { shard } = target;
     try {
-      return await work(operations, shard);
+      return await work(target);
     } catch (error) {
       const constraint = sqlState(error) === "23514" && (error as { constraint?: string }).constraint;
       if (!constraint || !BUCKET_CHECK.test(constraint)) throw this.#router.named(error, shard);
@@ -133,21 +158,33 @@ export class Shard {
     }
   }
 
-  #target(map: ShardMap): Target {
-    const { shard, buckets } = this.#place(map);
-    return this.#router.target(shard, this.#memories, `select ladder.require_buckets('{${buckets.join(",")}}')`);
+  /** A write was committed after the map had stopped being certain. @throws UnknownOutcome unless the bucket is where it was. */
+  async #stillHere(view: View): Promise<void> {
+    const { operations } = this.#target(uncertain(view));
+    await operations
+      .transaction(() => Promise.resolve(), { readOnly: true })
+      .catch((error: unknown) => {
+        throw new UnknownOutcome("write on a shard", error);
+      });
   }
 
-  #place(map: ShardMap): { shard: string; buckets: number[] } {
+  #target(view: View): Target {
+    return this.#router.target(view, this.#memories, this.#place(view.map));
+  }
+
+  #place(map: ShardMap): Need {
     const places = this.#keys.map((key) => ({ key, ...placeOf(map, key, this.#type) }));
     const shards = [...new Set(places.map(({ shard }) => shard))];
     if (shards.length > 1)
       throw new SpansShards(
         `keys: got ${places.map(({ key, shard }) => `${key} on ${shard}`).join(", ")}, want keys of one shard: a transaction does not span shards`,
       );
-    return { shard: shards[0]!, buckets: [...new Set(places.map(({ bucket }) => bucket))] };
+    const buckets = [...new Set(places.map(({ bucket }) => bucket))];
+    return { shard: shards[0]!, buckets, fence: `select ladder.require_buckets('{${buckets.join(",")}}')` };
   }
 }
+
+const uncertain = ({ map }: View): View => ({ map, until: Number.NEGATIVE_INFINITY });
 
 /** @throws InputError for no key, and for a text of no given type: `"42"` may be a number, a text and half of a uuid. */
 export function keyType(keys: readonly ShardKey[], given: KeyType | undefined): KeyType {

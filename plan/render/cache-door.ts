@@ -11,6 +11,8 @@ export interface CacheDoorInput {
 /**
  * haproxy.cfg of the cache's door: leads to the primary, whichever node that is, and passes TLS through untouched. A node counts when
  * it calls itself primary and its cluster works, so one that comes back after a fail-over gets nobody before it knows better.
+ * A connection to a node that has just died is tried on another one; without that it hangs (seen for over 12 s with HAProxy 3.0).
+ * The container's own health check gets as far as the port.
  * An answer is judged by its first 14 bytes, the length of a primary's: an absent word would be waited for until the check's time is up.
  */
 export function renderCacheDoor({ port, nodes, password }: CacheDoorInput): string {
@@ -23,7 +25,8 @@ defaults
   mode tcp
   log global
   timeout connect 1s
-  retries 1
+  retries 3
+  option redispatch 1
   timeout client 24d
   timeout server 24d
   timeout check 3s
@@ -40,6 +43,7 @@ resolvers docker
 
 listen cache
   bind :${port}
+  tcp-request connection reject if { src 127.0.0.0/8 }
   option tcp-check
   tcp-check send "AUTH ${CACHE_USERS.door.user} ${password}\\r\\n"
   tcp-check expect string +OK

@@ -1,23 +1,28 @@
 -- Table ladder.shard_map: which shard has which bucket; no row while there is one server only.
 -- Functions ladder.require_buckets, ladder.require_shard_map: refuse what is meant for another shard. Function ladder.set_shard_map: the next map.
--- The gateway's copy is what routers follow. Each shard's own copy decides what it accepts: whoever reads it keeps it from changing until
--- the end of the transaction. So a bucket moves like this, each step committed: the old shard gets the new map, the new shard has caught up
--- and gets it, then the other shards, then the gateway. In between nobody accepts the bucket, and routers ask again.
+-- The gateway's copy is what routers follow. They ask no shard whether a bucket is still there as long as they have read the map in the last
+-- 15 s; for a bucket that is announced as moving they ask in every transaction. Each shard's own copy answers, and whoever asks keeps it from
+-- changing until the end of the transaction. So a bucket moves like this, each step committed: a map that announces it, everywhere, 20 s
+-- before; the next map on the old shard; the new shard catches up and gets it; the other shards; the gateway. From the old shard's step to the
+-- gateway's nobody accepts the bucket, and routers ask again.
 create table ladder.shard_map (
   changed timestamptz not null default clock_timestamp(),
   version integer not null check (version > 0),
   single boolean primary key default true check (single),
   here text,
   databases text[] not null check (cardinality(databases) > 0 and array_position(databases, null) is null),
+  moving integer[] not null default '{}',
   shards integer[] not null check (
     cardinality(shards) in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) and array_position(shards, null) is null
   ),
+  check (0 <= all (moving) and cardinality(shards) > all (moving)),
   check (0 <= all (shards) and cardinality(databases) > all (shards))
 );
 alter table ladder.shard_map owner to ladder_admin;
 grant select on ladder.shard_map to app, app_ro, app_rw, ladder_monitor;
 comment on column ladder.shard_map.here is 'The name of this server among the databases; null on the gateway';
 comment on column ladder.shard_map.databases is 'Names of the shards at the pooler, shard 0 first: app_shard_0; or app, where the way back has led to one server again';
+comment on column ladder.shard_map.moving is 'Buckets that are about to move';
 comment on column ladder.shard_map.shards is 'The shard of each bucket, bucket 0 first; as many as there are buckets, a power of two up to 1,024';
 
 create function ladder.require_buckets(wanted integer[]) returns void
@@ -54,28 +59,40 @@ end $$;
 alter function ladder.require_shard_map(integer) owner to ladder_admin;
 comment on function ladder.require_shard_map(integer) is 'Fails with LB001 where the shard has another version of the map';
 
-create function ladder.set_shard_map(version integer, databases text[], shards integer[], here text) returns void
+create function ladder.set_shard_map(
+  version integer, databases text[], shards integer[], here text, moving integer[] default '{}', announced interval default '20 seconds'
+) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  old ladder.shard_map;
+  hasty integer[];
 begin
   lock table ladder.shard_map in access exclusive mode;
-  insert into ladder.shard_map as m (version, databases, shards, here)
-  values (set_shard_map.version, set_shard_map.databases, set_shard_map.shards, set_shard_map.here)
-  on conflict (single) do update set changed = clock_timestamp(), version = excluded.version, databases = excluded.databases,
-    shards = excluded.shards, here = excluded.here
-    where m.version < excluded.version;
-  if not found and not exists (
-    select from ladder.shard_map m where (m.version, m.databases, m.shards) = (set_shard_map.version, set_shard_map.databases, set_shard_map.shards)
-      and m.here is not distinct from set_shard_map.here
-  ) then
-    raise exception 'shard map: got version % again or after a newer one, want one that is higher', set_shard_map.version;
+  select * into old from ladder.shard_map;
+  if (old.version, old.databases, old.shards, old.moving) = (set_shard_map.version, set_shard_map.databases, set_shard_map.shards, set_shard_map.moving)
+    and old.here is not distinct from set_shard_map.here then
+    return;
   end if;
+  if old.version >= set_shard_map.version then
+    raise exception 'shard map: got version % after version %, want one that is higher', set_shard_map.version, old.version;
+  end if;
+  select array_agg(n - 1 order by n) into hasty from generate_subscripts(old.shards, 1) n
+  where old.databases[old.shards[n] + 1] = old.here and set_shard_map.databases[set_shard_map.shards[n] + 1] is distinct from old.here
+    and not (n - 1 = any (old.moving) and old.changed <= clock_timestamp() - announced);
+  if hasty is not null then
+    raise exception 'shard map: got buckets % leaving %, want them announced as moving for %', hasty, old.here, announced;
+  end if;
+  insert into ladder.shard_map as m (version, databases, shards, here, moving)
+  values (set_shard_map.version, set_shard_map.databases, set_shard_map.shards, set_shard_map.here, set_shard_map.moving)
+  on conflict (single) do update set changed = clock_timestamp(), version = excluded.version, databases = excluded.databases,
+    shards = excluded.shards, here = excluded.here, moving = excluded.moving;
 end $$;
-alter function ladder.set_shard_map(integer, text[], integer[], text) owner to ladder_admin;
-comment on function ladder.set_shard_map(integer, text[], integer[], text) is
-  'Waits until no transaction holds the map (set lock_timeout), then replaces it; the same map again changes nothing';
+alter function ladder.set_shard_map(integer, text[], integer[], text, integer[], interval) owner to ladder_admin;
+comment on function ladder.set_shard_map(integer, text[], integer[], text, integer[], interval) is
+  'Waits until no transaction holds the map (set lock_timeout), then replaces it; the same map again changes nothing; buckets leave a shard announced only';
 
 revoke all on function ladder.require_buckets(integer[]), ladder.require_shard_map(integer),
-  ladder.set_shard_map(integer, text[], integer[], text) from public;
+  ladder.set_shard_map(integer, text[], integer[], text, integer[], interval) from public;
 grant execute on function ladder.require_buckets(integer[]), ladder.require_shard_map(integer) to app, app_ro, app_rw;

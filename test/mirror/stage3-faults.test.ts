@@ -192,6 +192,7 @@ test("a killed primary of PostgreSQL under load: no acknowledged write is lost, 
 });
 
 test("everything killed at once and started again comes back, with every key and every row", async () => {
+  await cache.use((c) => c.set("kept", "yes"));
   const parts = Object.keys(await stack.running()).sort();
   expect(parts).toEqual(["agent", "cache-0-1", "cache-0-2", "cache-door", "etcd-1", ...MAIN, "pooler-1"]);
   const result = await underLoad({ ...place, readUrl, folder: stack.folder, table: "restart_writes" }, async (mark) => {

@@ -5,7 +5,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { bucketOf, connect, type Database, InputError, ShardAway, ShardsFailed, ShardTimeout, SpansShards } from "../../client/index.ts";
+import {
+  bucketOf,
+  connect,
+  type Database,
+  InputError,
+  ShardAway,
+  ShardsFailed,
+  ShardTimeout,
+  SpansShards,
+  type Transaction,
+  UnknownOutcome,
+} from "../../client/index.ts";
 import { FOLLOW_MS } from "../../client/shards/map.ts";
 import { platformTemplate } from "../support/migrations.ts";
 import { startPostgres, type TestServer } from "../support/postgres.ts";
@@ -22,32 +33,48 @@ let admins: Record<string, Client>;
 let db: Database;
 let version: number;
 
-const open = (size = 4) =>
-  connect({ writeUrl: `postgresql://app@127.0.0.1:${server.port}/app`, writeSize: size, readSize: size, min: 0, overflow: 0, env: {} });
+/** With a lease of 0 every transaction has a fence, and buckets may move unannounced. */
+const open = (mapLease = 0) =>
+  connect({ writeUrl: `postgresql://app@127.0.0.1:${server.port}/app`, writeSize: 4, readSize: 4, min: 0, overflow: 0, env: {}, mapLease });
 const accepts = (shards: readonly number[], shard: number) =>
   `alter table item drop constraint if exists item_ladder_bucket; alter table item add constraint item_ladder_bucket
    check (${BUCKET} = any ('{${shards.flatMap((of, bucket) => (of === shard ? [bucket] : [])).join(",")}}')) not valid`;
 
+interface News {
+  databases?: readonly string[];
+  moving?: readonly number[];
+  announced?: string;
+}
+
 /** The map on one server, in one transaction with what the shard accepts. */
-async function tell(name: string, shards: readonly number[], databases: readonly string[] = SHARDS): Promise<void> {
+async function tell(
+  name: string,
+  shards: readonly number[],
+  { databases = SHARDS, moving = [], announced = "0" }: News = {},
+): Promise<void> {
   const shard = (SHARDS as readonly string[]).indexOf(name);
   const own = shard < 0 ? "" : accepts(databases[0] === "app" ? [] : shards, shard);
   const text = (list: readonly unknown[]) => `'{${list.join(",")}}'`;
   const here = shard < 0 ? "null" : `'${name}'`;
-  await admins[name]!.query(`begin; select ladder.set_shard_map(${version}, ${text(databases)}, ${text(shards)}, ${here}); ${own}; commit`);
+  const map = `${version}, ${text(databases)}, ${text(shards)}, ${here}, ${text(moving)}, '${announced}'`;
+  await admins[name]!.query(`begin; select ladder.set_shard_map(${map}); ${own}; commit`);
 }
 
-async function tellAll(shards: readonly number[], databases: readonly string[] = SHARDS): Promise<void> {
+async function tellAll(shards: readonly number[], news: News = {}): Promise<void> {
   version++;
-  for (const name of [...SHARDS, "app"]) await tell(name, shards, databases);
+  for (const name of [...SHARDS, "app"]) await tell(name, shards, news);
 }
+const ALL = Array.from({ length: 64 }, (_, bucket) => bucket);
 
 /** Moves buckets as the mover does: nobody accepts them between the first step and the second. Rows are copied while nobody writes them. */
-async function move(before: readonly number[], after: readonly number[]): Promise<void> {
-  version++;
+async function move(before: readonly number[], after: readonly number[], announcedMs = 0): Promise<void> {
   const moved = after.flatMap((to, bucket) => (to === before[bucket] ? [] : [{ bucket, from: before[bucket]!, to }]));
   const from = [...new Set(moved.map((one) => one.from))];
-  for (const shard of from) await tell(SHARDS[shard]!, after);
+  await tellAll(before, { moving: moved.map(({ bucket }) => bucket) });
+  await sleep(announcedMs + 50);
+  const announced = `${announcedMs} ms`;
+  version++;
+  for (const shard of from) await tell(SHARDS[shard]!, after, { announced });
   for (const shard of from) {
     const admin = admins[SHARDS[shard]!]!;
     for (const to of new Set(moved.filter((one) => one.from === shard).map((one) => one.to))) {
@@ -114,7 +141,7 @@ describe("one server", () => {
       failed: [],
     });
     expect(await db.findOne("select user_id from item where id = $1", [id(5)])).toEqual({ user_id: "5" });
-    expect(await db.shardMap()).toEqual({ version: 0, shards: ["app"], buckets: Array(64).fill(0) });
+    expect(await db.shardMap()).toEqual({ version: 0, shards: ["app"], buckets: Array(64).fill(0), moving: [] });
     expect(db.figures().shards).toEqual({});
   });
 
@@ -122,6 +149,10 @@ describe("one server", () => {
     const foreign = connect({ writeUrl: `postgresql://app@127.0.0.1:${server.port}/postgres`, min: 0, env: {} });
     expect(await foreign.shard(1).read("select 1 as one")).toEqual([{ one: 1 }]);
     await foreign.close();
+  });
+
+  test("is relied on for at most 15 s", () => {
+    expect(() => open(15_001)).toThrow("mapLease: got 15001, want 0 to 15000 ms");
   });
 
   test("finds wrong keys before there are shards", async () => {
@@ -324,6 +355,80 @@ test("findOne asks all and knows when nobody has the row", async () => {
   expect(await db.findOne("select user_id from item where id = $1", [id(99)])).toBeUndefined();
 });
 
+describe("a lease of the map", () => {
+  const key = keysOn(1, 1)[0]!;
+  const fences = async () => {
+    const sql =
+      "select coalesce(sum(calls), 0)::int as calls from ladder.pg_stat_statements where query like '%require_%' and userid = 'app'::regrole";
+    return (await on("app", sql))[0].calls;
+  };
+  const work = async () => {
+    await db.shard(key).write("update item set n = n + 1 where user_id = $1", [key]);
+    await db.shard(key).read("select n from item where user_id = $1", [key]);
+    await db.shard(key).transaction((tx) => tx.query("select 1"));
+    await db.findOne("select n from item where user_id = $1", [key]);
+  };
+  beforeEach(async () => {
+    await db.close();
+    await tellAll(EVEN);
+  });
+
+  test("spares every fence, but for buckets that are announced as moving", async () => {
+    db = open(15_000);
+    await on("app", "select ladder.pg_stat_statements_reset()");
+    await work();
+    expect(await fences()).toBe(0);
+    await tellAll(EVEN, { moving: [bucketOf(key, "bigint", 64)] });
+    later();
+    await db.shardMap();
+    await vi.waitFor(async () => expect((await db.shardMap()).version).toBe(2));
+    await on("app", "select ladder.pg_stat_statements_reset()");
+    await work();
+    expect(await fences()).toBe(3 + SHARDS.length);
+  });
+
+  test("that ends while something runs is made up for", async () => {
+    const afresh = async () => {
+      await db.close();
+      db = open(1000);
+      await db.shardMap();
+      return db.shard(key);
+    };
+    db = open();
+    expect((await (await afresh()).write("insert into item select $1, $2, 1 from pg_sleep(1.3)", [key, id(1)])).count).toBe(1);
+    expect(await (await afresh()).read("select n from item, pg_sleep(1.3)")).toEqual([{ n: 1 }]);
+    for (const [isolation, calls] of [
+      ["read committed", 1],
+      ["repeatable read", 2],
+    ] as const) {
+      let called = 0;
+      const work = async (tx: Transaction) => {
+        called++;
+        await tx.query("update item set n = n + 1 from (select pg_sleep(1.3)) as s");
+      };
+      await (await afresh()).transaction(work, { isolation });
+      expect([isolation, called]).toEqual([isolation, calls]);
+    }
+    expect(await db.shard(key).read("select n from item")).toEqual([{ n: 3 }]);
+  });
+
+  test("that ends while a bucket moves unannounced leaves a write's outcome unknown, and a transaction is done again", async () => {
+    db = open(300);
+    await db.shardMap();
+    const moved = EVEN.map((shard) => (shard === 1 ? 0 : shard));
+    const unknown = db.shard(key).write("select pg_sleep(1.5)");
+    let called = 0;
+    const again = db.shard(key).transaction(async (tx) => {
+      called++;
+      return (await tx.query("select current_database()::text as name from pg_sleep($1)", [called === 1 ? 1.5 : 0])).rows[0];
+    });
+    const [outcome, name] = await Promise.all([unknown.catch((error) => error), again, move(EVEN, moved)]);
+    expect(outcome).toBeInstanceOf(UnknownOutcome);
+    expect(name).toEqual({ name: "app_shard_0" });
+    expect(called).toBe(2);
+  });
+});
+
 describe("the map changes", () => {
   const halves = EVEN.map((shard) => shard % 2);
 
@@ -337,7 +442,8 @@ describe("the map changes", () => {
     await vi.waitFor(async () => expect(await db.shard(1).name()).toBe(home));
     await db.shard(1).write(insert, [1, id(2)]);
     expect(await on(home, "select id from item")).toEqual([{ id: id(2) }]);
-    await tellAll(Array(64).fill(0), ["app"]);
+    await tellAll(EVEN, { moving: ALL });
+    await tellAll(Array(64).fill(0), { databases: ["app"] });
     await db.shard(1).write(insert, [1, id(3)]);
     expect(await on("app", "select id from item order by id")).toEqual([{ id: id(1) }, { id: id(3) }]);
     expect(db.figures().shards).toEqual({});
@@ -386,14 +492,34 @@ describe("the map changes", () => {
   test("a map that is set again changes nothing; an older one is refused", async () => {
     await tellAll(EVEN);
     await tell("app", EVEN);
-    await expect(tell("app", halves)).rejects.toThrow("shard map: got version 1 again or after a newer one, want one that is higher");
+    await expect(tell("app", halves)).rejects.toThrow("shard map: got version 1 after version 1, want one that is higher");
     await on("app", "rollback");
     expect((await db.shardMap()).buckets).toEqual(EVEN);
   });
 
-  test("while ten writers write: nothing failed, lost, doubled or left behind", async () => {
+  test("buckets leave a shard only when they were announced long enough before", async () => {
     await tellAll(EVEN);
-    const other = open();
+    version++;
+    const hasty = halves.flatMap((to, bucket) => (to !== 3 && EVEN[bucket] === 3 ? [bucket] : []));
+    const refusal = (announced: string) =>
+      `shard map: got buckets {${hasty.join(",")}} leaving app_shard_3, want them announced as moving for ${announced}`;
+    await expect(tell(SHARDS[3], halves)).rejects.toThrow(refusal("00:00:00"));
+    await on(SHARDS[3], "rollback");
+    await tell(SHARDS[3], EVEN, { moving: ALL });
+    version++;
+    await expect(tell(SHARDS[3], halves, { announced: "20 s" })).rejects.toThrow(refusal("00:00:20"));
+    await on(SHARDS[3], "rollback");
+    await tell(SHARDS[3], halves);
+  });
+
+  test.each([
+    ["every transaction has a fence", 0, 0],
+    ["fences are for what moves", 400, 600],
+  ])("while ten writers write, %s: nothing failed, lost, doubled or left behind", async (_, lease, announced) => {
+    await tellAll(EVEN);
+    await db.close();
+    db = open(lease);
+    const other = open(lease);
     const keys = Array.from({ length: 40 }, (_, i) => i + 1);
     for (const key of keys) await db.shard(key).write(insert, [key, id(0)]);
     const counted = new Map(keys.map((key) => [key, 0]));
@@ -448,7 +574,7 @@ describe("the map changes", () => {
     for (const [i, next] of maps.slice(1).entries()) {
       const before = done;
       await Promise.race([vi.waitFor(() => expect(done).toBeGreaterThan(before + 100), 20_000), writers]);
-      await move(maps[i]!, next);
+      await move(maps[i]!, next, announced);
     }
     await sleep(100);
     stop = true;

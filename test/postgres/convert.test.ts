@@ -4,6 +4,7 @@
  */
 import type { Client } from "pg";
 import { expect, test } from "vitest";
+import { maintain } from "../../agent/maintenance/settle.ts";
 import { bench } from "../support/migrations.ts";
 import { Driver, stateOf } from "./convert-driver.ts";
 import { LOADED, Load } from "./convert-load.ts";
@@ -39,7 +40,9 @@ test("partitioned, back, partitioned again, finished, whole again, all under 20 
   for (const table of ["notes", "events"]) await admin.query("select ladder.resume_conversion($1::regclass)", [table]);
   await driver.settle();
   expect(await kinds(admin)).toEqual(["events p", "notes p"]);
-  for (const table of ["notes", "events"]) await admin.query("select ladder.finish_conversion($1::regclass)", [table]);
+  // As `ladder finish` does it.
+  const ended = ["events", "notes"].map((table) => `public.${table}: the old table is dropped`);
+  expect([await maintain(admin, "finish", ""), await maintain(admin, "finish", "")]).toEqual([ended, []]);
 
   driver.tables = WHOLE;
   await driver.settle();

@@ -247,7 +247,9 @@ describe("reordering", () => {
     await expect(maintain(admin, "vacuum", "nothing; drop table sorted")).rejects.toThrow(
       'got "nothing; drop table sorted", want a table\'s name, with its schema unless that is public',
     );
-    await expect(maintain(admin, "frobnicate", "sorted")).rejects.toThrow('maintain: got "frobnicate", want one of vacuum, reorder, run');
+    await expect(maintain(admin, "frobnicate", "sorted")).rejects.toThrow(
+      'maintain: got "frobnicate", want one of vacuum, reorder, run, finish',
+    );
   });
 
   test("vacuum by hand says what it did", async () => {

@@ -58,6 +58,7 @@ test("the door asks every node that the group can have for a primary whose clust
   const config = renderCacheDoor({ port: 7432, nodes: foreseenCacheNodes(6432), password: "door-password" });
   expect(config.slice(config.indexOf("listen cache"))).toBe(`listen cache
   bind :7432
+  tcp-request connection reject if { src 127.0.0.0/8 }
   option tcp-check
   tcp-check send "AUTH ladder_cache_door door-password\\r\\n"
   tcp-check expect string +OK

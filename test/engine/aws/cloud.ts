@@ -2,7 +2,8 @@
  * An AWS account that is a JSON file, and stacks on the real Pulumi engine that believe in it: the stand-in `aws` plugin of ./provider is put
  * on the PATH in front of everything else. Needs `pulumi` on the PATH, or a ready machine (`bin/setup`).
  */
-import { execFileSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +15,7 @@ import { reaching } from "../providers-harness.ts";
 import { Account, type Fault, type Thing } from "./provider/account.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
+const NODE = join(ROOT, "node_modules/.bin/node");
 
 failOnLostEngine();
 
@@ -35,27 +37,53 @@ function findPulumi(): void {
   process.env.PATH = execFileSync("bash", ["-c", `source "$1" && printf %s "$PATH"`, "-", file], { encoding: "utf8" });
 }
 
+/** Plugins that know nothing of the account stay up for all operations: to start them takes longer than what is asked of them. */
+const STANDING = {
+  docker: join(import.meta.dirname, "provider/docker.ts"),
+  random: join(ROOT, "offline/random/main.ts"),
+  tls: join(ROOT, "offline/tls/main.ts"),
+};
+
+interface Standing {
+  readonly name: string;
+  readonly port: string;
+  readonly plugin: ChildProcess;
+}
+
+/** Starts a plugin, which says its port. */
+async function stand(name: string, main: string): Promise<Standing> {
+  const plugin = spawn(NODE, [main], { stdio: ["ignore", "pipe", "inherit"] });
+  const [said] = (await once(plugin.stdout, "data")) as [Buffer];
+  return { name, port: said.toString().trim(), plugin };
+}
+
 /** The account, and the folder of everything that a test file makes. */
 export class Cloud {
   readonly folder: string;
   readonly account: Account;
 
-  constructor() {
-    findPulumi();
-    this.folder = mkdtempSync(join(tmpdir(), "pgladder-aws-"));
-    this.account = new Account(this.folder);
-    const plugins = join(this.folder, "plugins");
+  readonly #standing: readonly Standing[];
+
+  private constructor(folder: string, standing: readonly Standing[]) {
+    this.folder = folder;
+    this.account = new Account(folder);
+    this.#standing = standing;
+    const plugins = join(folder, "plugins");
     mkdirSync(plugins);
-    const node = join(ROOT, "node_modules/.bin/node");
-    for (const [plugin, file] of Object.entries({ aws: "main.ts", docker: "docker.ts" })) {
-      const main = join(import.meta.dirname, "provider", file);
-      writeFileSync(join(plugins, `pulumi-resource-${plugin}`), `#!/usr/bin/env bash\nexec "${node}" "${main}" "$@"\n`, { mode: 0o755 });
-    }
+    const main = join(import.meta.dirname, "provider/main.ts");
+    writeFileSync(join(plugins, "pulumi-resource-aws"), `#!/usr/bin/env bash\nexec "${NODE}" "${main}" "$@"\n`, { mode: 0o755 });
+  }
+
+  static async open(): Promise<Cloud> {
+    findPulumi();
+    const standing = await Promise.all(Object.entries(STANDING).map(([name, main]) => stand(name, main)));
+    return new Cloud(mkdtempSync(join(tmpdir(), "pgladder-aws-")), standing);
   }
 
   get environment(): Record<string, string> {
     return {
-      PATH: [join(this.folder, "plugins"), join(ROOT, "offline/bin"), process.env.PATH].join(":"),
+      PATH: [join(this.folder, "plugins"), process.env.PATH].join(":"),
+      PULUMI_DEBUG_PROVIDERS: this.#standing.map(({ name, port }) => `${name}:${port}`).join(","),
       PGLADDER_TEST_AWS: this.folder,
       PULUMI_HOME: join(this.folder, "home"),
       PULUMI_BACKEND_URL: `file://${this.folder}`,
@@ -84,6 +112,7 @@ export class Cloud {
   }
 
   close(): void {
+    for (const { plugin } of this.#standing) plugin.kill();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -7,7 +7,7 @@ import type { PulumiFn } from "@pulumi/pulumi/automation/index.js";
 import { afterAll, expect, test } from "vitest";
 import { Cloud, CloudStack } from "./cloud.ts";
 
-const cloud = new Cloud();
+const cloud = await Cloud.open();
 const INSTANCE = "aws:rds/instance:Instance";
 const nothing: PulumiFn = async () => {};
 const stack = await CloudStack.open(cloud, "small", nothing);
