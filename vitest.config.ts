@@ -10,7 +10,14 @@ const project = (name: string, include: string[], timeout: number, exclude: stri
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "fast", include: ["test/unit/**/*.test.ts", "test/component/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 } },
+      {
+        test: {
+          name: "fast",
+          include: ["test/unit/**/*.test.ts", "test/component/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
       project("postgres", ["test/postgres/**/*.test.ts"], 120_000),
       project("engine", ["test/engine/**/*.test.ts"], 600_000, long ? [] : ["test/engine/killed-up.test.ts"]),
       project("mirror", ["test/mirror/**/*.test.ts"], 1_200_000, long ? [] : ["test/mirror/stage3-faults.test.ts"]),

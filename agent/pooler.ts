@@ -22,20 +22,47 @@ export async function paused(context: Context, { databases, patience }: PauseOpt
   const [first, second] = await Promise.all([connectPooler(context), connectPooler(context)]);
   const start = performance.now();
   try {
-    await noLogins(second, databases, patience);
+    await noMoreLogins(second, databases, patience);
     await pauseAll(first, databases, patience);
+    await second.query("SET max_user_connections = 0");
     await work();
   } finally {
     for (const database of databases) await second.query(`RESUME ${database}`).catch(() => undefined);
+    await second.query("RELOAD").catch(() => undefined);
     await Promise.all([first.end(), second.end()].map((end) => end.catch(() => undefined)));
   }
   return performance.now() - start;
 }
 
 /**
- * Waits until PgBouncer opens no server connection: a pause would break it off, and PgBouncer would then fail clients with
- * "server login has been failing" after the pause (seen with 1.24).
+ * Has the pooler open new server connections on a database, in place of each one that is there as soon as its transaction has ended.
+ *
+ * @throws StillBusy when connections are being opened for longer than a second.
  */
+export async function reconnect(context: Context, database: string): Promise<void> {
+  await withClient(connectPooler(context), async (client) => {
+    try {
+      await noMoreLogins(client, [database], 1_000);
+      await client.query(`RECONNECT ${database}`);
+    } finally {
+      await client.query("RELOAD");
+    }
+  });
+}
+
+/**
+ * Waits until PgBouncer opens no server connection, and lets it open no other until RELOAD brings the file's limits back; the pooler's
+ * watchdog does that when this process dies. PAUSE and RECONNECT break off a connection that is being opened, and so does every look at a paused
+ * database that has fewer than `min_pool_size`: PgBouncer then opens none for a second, and fails clients that come meanwhile
+ * with "server login has been failing" (PgBouncer 1.24: per_loop_pause, check_pool_size and check_fast_fail). With one connection allowed to
+ * each user the ones that are there do all work for that moment.
+ */
+export async function noMoreLogins(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
+  await client.query("SET min_pool_size = 0");
+  await client.query("SET max_user_connections = 1");
+  await noLogins(client, databases, patience);
+}
+
 async function noLogins(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
   const end = performance.now() + patience;
   for (;;) {

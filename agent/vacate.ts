@@ -2,7 +2,7 @@ import { type Context, connectPooler, exclusively, until, withClient } from "./c
 import { takeOut } from "./haproxy.ts";
 import { perform } from "./move/steps.ts";
 import { Patroni } from "./patroni.ts";
-import { paused } from "./pooler.ts";
+import { noMoreLogins, paused } from "./pooler.ts";
 
 const CANDIDATE_LIMIT = 600_000;
 /** Reads that run for longer are cut off by the replacement. */
@@ -45,7 +45,9 @@ export async function readsLeave(context: Context, node: string): Promise<void> 
 async function pauseAll(context: Context): Promise<void> {
   const { database } = context.desired;
   await withClient(connectPooler(context), async (client) => {
-    for (const name of [database, `${database}_read`]) await client.query(`PAUSE ${name}`);
+    const databases = [database, `${database}_read`];
+    await noMoreLogins(client, databases, 1_000);
+    for (const name of databases) await client.query(`PAUSE ${name}`);
   }).catch((error: Error) => context.log(`not paused: ${error.message}`));
   context.log("the only node: clients wait while it is replaced");
 }

@@ -1,7 +1,7 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
 import { checkPrimary, giveReads, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
-import { paused, poolerCommand, primaryReachable, replicaReachable } from "../pooler.ts";
+import { paused, poolerCommand, primaryReachable, reconnect, replicaReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
 
 /** New transactions wait at most this long for running ones before a restart is put off, in ms. */
@@ -17,11 +17,12 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
       return step.reason;
     case "resume":
       for (const name of step.databases) await poolerCommand(context, `RESUME ${name}`);
+      await poolerCommand(context, "RELOAD");
       return `resumed ${step.databases.join(", ")}`;
     case "spread-reads":
       await warm(context, step.readers);
       await giveReads(context, step.readers);
-      await poolerCommand(context, `RECONNECT ${database}_read`);
+      await reconnect(context, `${database}_read`);
       return step.readers.length > 0 ? `reads go to ${step.readers.join(", ")}` : "reads go to the primary";
     case "restart-replica":
       return restartReplica(context, patroni, step.node);

@@ -1,10 +1,10 @@
 /** One statement on every shard at once, and one answer made of theirs. */
-import { LRUCache } from "lru-cache";
 import { PoolTimeout, sqlState } from "../errors.ts";
 import type { Row } from "../transaction.ts";
 import { type FailedShard, isAgain, Late, ShardAway, ShardsFailed, ShardTimeout } from "./errors.ts";
+import type { View } from "./map.ts";
 import { checkShape, combineSql, PLACE, partSql, type Shape, typesSql, wholeSql } from "./plan.ts";
-import type { Memories, Router, Target, View } from "./router.ts";
+import type { Memories, Router, Target } from "./router.ts";
 
 export interface FanOptions extends Shape {
   /** Longest time that a shard is given, ms. @default no limit but the server's */
@@ -26,9 +26,6 @@ interface Answers<T> {
 }
 
 type Placed = Row & { [PLACE]: (string | null)[] };
-
-/** Types of statements' columns, for what changes so rarely. */
-const types = new LRUCache<string, string[]>({ max: 1000, ttl: 60_000 });
 
 const isMissing = (error: unknown): boolean => error instanceof ShardAway || error instanceof ShardTimeout || error instanceof PoolTimeout;
 
@@ -116,11 +113,11 @@ export class Fan {
   }
 
   async #types(targets: readonly Target[], sql: string, values: readonly unknown[], timeout?: number): Promise<string[]> {
-    const known = types.get(sql);
+    const known = this.#router.types.get(sql);
     if (known) return known;
     const { answered } = await this.#settle(targets, true, (target) => this.#ask<{ types: string[] }>(target, sql, values, timeout));
     const found = answered[0]!.answer[0]!.types;
-    types.set(sql, found);
+    this.#router.types.set(sql, found);
     return found;
   }
 

@@ -15,6 +15,13 @@ export interface ShardMap {
   readonly moving: readonly number[];
 }
 
+/** A version of the map, and how long it is certain. */
+export interface View {
+  map: ShardMap;
+  /** Until when nothing moves that the map does not announce, by `performance.now`. */
+  until: number;
+}
+
 export type ShardKey = bigint | number | string;
 
 /** Before there is a map, so that keys of a wrong type are found before the climb. */
@@ -45,10 +52,9 @@ export class MapFollower {
   readonly #changed: (map: ShardMap) => void;
   readonly #lease: number;
   readonly #follow: number;
-  #map: ShardMap | undefined;
+  #view: View | undefined;
   #asked = 0;
-  #readAt = Number.NEGATIVE_INFINITY;
-  #asking: Promise<ShardMap> | undefined;
+  #asking: Promise<View> | undefined;
 
   /**
    * @param main where the map is read
@@ -65,26 +71,21 @@ export class MapFollower {
   }
 
   /** At once, but for the first time. @throws what the driver throws, the first time. */
-  async current(): Promise<ShardMap> {
-    if (this.#map === undefined) return this.refresh();
+  async current(): Promise<View> {
+    if (this.#view === undefined) return this.refresh();
     if (performance.now() - this.#asked > this.#follow) this.refresh().catch(() => undefined);
-    return this.#map;
-  }
-
-  /** Until when nothing moves that the map does not announce, by `performance.now`. */
-  get certainUntil(): number {
-    return this.#readAt + this.#lease;
+    return this.#view;
   }
 
   /** As the gateway has it now. @throws what the driver throws. */
-  refresh(): Promise<ShardMap> {
+  refresh(): Promise<View> {
     this.#asking ??= this.#read().finally(() => {
       this.#asking = undefined;
     });
     return this.#asking;
   }
 
-  async #read(): Promise<ShardMap> {
+  async #read(): Promise<View> {
     const asked = performance.now();
     this.#asked = asked;
     const sql = "select version, databases as shards, shards as buckets, moving from ladder.shard_map";
@@ -93,9 +94,8 @@ export class MapFollower {
       throw error;
     });
     const map = rows[0] ?? wholeMap(this.#database);
-    if (map.version !== this.#map?.version) this.#changed(map);
-    this.#map = map;
-    this.#readAt = asked;
-    return map;
+    if (map.version !== this.#view?.map.version) this.#changed(map);
+    this.#view = { map, until: asked + this.#lease };
+    return this.#view;
   }
 }

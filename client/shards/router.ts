@@ -4,21 +4,15 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
+import { LRUCache } from "lru-cache";
 import type { ClientConfig } from "../config.ts";
 import type { Memory, Operations } from "../operations.ts";
 import { isAgain, isAway, ShardAway, SpansShards } from "./errors.ts";
-import { MapFollower, type ShardMap } from "./map.ts";
+import { MapFollower, type ShardMap, type View } from "./map.ts";
 import { Bound, databaseOf, Server, type ServerFigures, shardConfig } from "./open.ts";
 
 /** What a reader or writer remembers of each shard. */
 export type Memories = (shard: string) => Memory;
-
-/** A version of the map, and how long it is certain. */
-export interface View {
-  map: ShardMap;
-  /** By `performance.now`. */
-  until: number;
-}
 
 /** What a piece of work needs of a shard. */
 export interface Need {
@@ -34,6 +28,8 @@ export interface Target {
   shard: string;
   operations: Operations;
   fence: string;
+  /** Whether the rows are there for sure: each transaction has the fence, or there are no shards. */
+  surely: boolean;
   /** Whether an answer that comes now came in time: without a fence only while the map is certain. */
   late: () => boolean;
 }
@@ -46,6 +42,8 @@ const LONGEST_PAUSE_MS = 200;
 const CLOSE_AFTER_MS = 60_000;
 
 export class Router {
+  /** Types of statements' columns, for what changes so rarely. */
+  readonly types = new LRUCache<string, string[]>({ max: 1000, ttl: 60_000 });
   readonly #main: Server;
   readonly #config: ClientConfig;
   readonly #database: string;
@@ -65,8 +63,8 @@ export class Router {
   }
 
   /** The map that is in use. @throws what the driver throws, the first time. */
-  map(): Promise<ShardMap> {
-    return this.#map.current();
+  async map(): Promise<ShardMap> {
+    return (await this.#map.current()).map;
   }
 
   /** The pools that lead straight to shards; none while the write URL's server is the only one. */
@@ -95,12 +93,13 @@ export class Router {
     let certain = true;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        const map = await this.#map.current();
-        return await work({ map, until: certain ? this.#map.certainUntil : Number.NEGATIVE_INFINITY });
+        const { map, until } = await this.#map.current();
+        return await work({ map, until: certain ? until : Number.NEGATIVE_INFINITY });
       } catch (error) {
         if (!isAgain(error) || performance.now() > giveUp) throw error;
         certain = false;
-        await this.#map.refresh();
+        // Without the gateway the shards still know what is theirs.
+        await this.#map.refresh().catch(() => undefined);
       }
       await sleep(Math.random() * pause);
     }
@@ -112,17 +111,18 @@ export class Router {
     const server = this.#server(shard);
     const { tenant, wrote } = memory;
     const certain = performance.now() < until && !buckets.some((bucket) => map.moving.includes(bucket));
+    const alone = server === this.#main;
     const conditions: Memory = {
       tenant,
       wrote,
       timeout,
-      fence: certain || server === this.#main ? undefined : fence,
+      fence: certain || alone ? undefined : fence,
       get after() {
         return memory.after;
       },
     };
-    const late = () => certain && server !== this.#main && performance.now() > until;
-    return { shard, operations: new Bound(server.core, conditions), fence, late };
+    const late = () => certain && !alone && performance.now() > until;
+    return { shard, operations: new Bound(server.core, conditions), fence, surely: alone || !certain, late };
   }
 
   /**

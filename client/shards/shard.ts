@@ -11,8 +11,8 @@ import type { Page, PageOptions } from "../page.ts";
 import type { Answer, Row, Transaction, TransactionOptions } from "../transaction.ts";
 import type { KeyType } from "./bucket.ts";
 import { Late, SpansShards } from "./errors.ts";
-import { placeOf, type ShardKey, type ShardMap } from "./map.ts";
-import type { Memories, Need, Router, Target, View } from "./router.ts";
+import { placeOf, type ShardKey, type ShardMap, type View } from "./map.ts";
+import type { Memories, Need, Router, Target } from "./router.ts";
 
 export interface ShardOptions {
   /** Type of the key's column. @default that of `connect`, else `bigint` for numbers; texts have none */
@@ -153,6 +153,8 @@ export class Shard {
     } catch (error) {
       const constraint = sqlState(error) === "23514" && (error as { constraint?: string }).constraint;
       if (!constraint || !BUCKET_CHECK.test(constraint)) throw this.#router.named(error, shard);
+      // Without a fence it may also be the bucket that has left.
+      if (!target.surely) throw new Late();
       const keys = this.#keys.map(String).join(", ");
       throw new SpansShards(`shard ${shard} of key ${keys}: got a row of another shard, want rows with this key`, { cause: error });
     }

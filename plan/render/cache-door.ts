@@ -11,7 +11,7 @@ export interface CacheDoorInput {
 /**
  * haproxy.cfg of the cache's door: leads to the primary, whichever node that is, and passes TLS through untouched. A node counts when
  * it calls itself primary and its cluster works, so one that comes back after a fail-over gets nobody before it knows better.
- * A connection to a node that has just died is tried on another one; without that it hangs (seen for over 12 s with HAProxy 3.0).
+ * A connection that does not come about within a second is tried on another node.
  * The container's own health check gets as far as the port.
  * An answer is judged by its first 14 bytes, the length of a primary's: an absent word would be waited for until the check's time is up.
  */

@@ -51,8 +51,10 @@ export const haproxyPort = ({ to }: Pool): number => (to === "primary" ? WRITE_P
 export function renderPgbouncer({ port, pooling, pools }: PgbouncerInput, place: PgbouncerPlace = BEFORE_PATRONI): string {
   const seconds = (duration: number) => duration / 1_000;
   const [address, ...listening] = place.listening;
+  // In one place, and not in each database's line: only this one can be set while PgBouncer runs, as a pause has to.
+  const minSize = Math.max(0, ...pools.map((pool) => pool.minSize));
   return `[databases]
-${pools.map((pool) => entry(pool, place)).join("\n")}
+${pools.map((pool) => entry(pool, minSize, place)).join("\n")}
 
 [pgbouncer]
 ${[address, `listen_port = ${port}`, ...listening].join("\n")}
@@ -69,6 +71,7 @@ ${place.serverTls.join("\n")}
 max_client_conn = ${pooling.maxClientConn}
 max_db_connections = ${pooling.maxDbConnections}
 max_user_connections = ${pooling.maxUserConnections}
+min_pool_size = ${minSize}
 reserve_pool_timeout = ${seconds(pooling.reservePoolTimeout)}
 max_prepared_statements = 200
 server_connect_timeout = ${seconds(pooling.serverConnectTimeout)}
@@ -84,11 +87,12 @@ log_disconnections = 0
 ${place.sections ?? ""}`;
 }
 
-function entry(pool: Pool, { leading }: PgbouncerPlace): string {
-  const { database, to, mode, size, minSize, reserve, maxConnections } = pool;
+function entry(pool: Pool, minSize: number, { leading }: PgbouncerPlace): string {
+  const { database, to, mode, size, reserve, maxConnections } = pool;
+  const least = pool.minSize === minSize ? "" : ` min_pool_size=${pool.minSize}`;
   const readOnly = to === "replicas" ? ` connect_query='set default_transaction_read_only = on'` : "";
   return [
     `${database} = ${leading(pool)}`,
-    `pool_mode=${mode} pool_size=${size} min_pool_size=${minSize} reserve_pool=${reserve} max_db_connections=${maxConnections}${readOnly}`,
+    `pool_mode=${mode} pool_size=${size}${least} reserve_pool=${reserve} max_db_connections=${maxConnections}${readOnly}`,
   ].join(" ");
 }

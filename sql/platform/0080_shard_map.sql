@@ -1,10 +1,10 @@
 -- Table ladder.shard_map: which shard has which bucket; no row while there is one server only.
 -- Functions ladder.require_buckets, ladder.require_shard_map: refuse what is meant for another shard. Function ladder.set_shard_map: the next map.
--- The gateway's copy is what routers follow. They ask no shard whether a bucket is still there as long as they have read the map in the last
--- 15 s; for a bucket that is announced as moving they ask in every transaction. Each shard's own copy answers, and whoever asks keeps it from
--- changing until the end of the transaction. So a bucket moves like this, each step committed: a map that announces it, everywhere, 20 s
--- before; the next map on the old shard; the new shard catches up and gets it; the other shards; the gateway. From the old shard's step to the
--- gateway's nobody accepts the bucket, and routers ask again.
+-- The gateway's copy is what routers follow. As long as they have read it in the last 15 s they ask no shard whether a bucket is still there,
+-- unless the map announces it as moving: then they ask in every transaction. Each shard's own copy answers, and whoever asks keeps it from
+-- changing until the end of the transaction. So buckets move like this, each step committed: a map that announces them, everywhere, 20 s
+-- before; the next map, which announces them still, on the old shard; the new shard catches up and gets it; the other shards; the gateway.
+-- In between nobody accepts them, and routers ask again. A last map takes the announcement back when the new shard's replicas have caught up.
 create table ladder.shard_map (
   changed timestamptz not null default clock_timestamp(),
   version integer not null check (version > 0),

@@ -42,6 +42,9 @@ async function logged(user: string, statements: string[], options?: string): Pro
   const [begin, end] = [`mark ${++marks}`, `mark ${++marks}`];
   const mark = (name: string) => admin.query(`do $$ begin raise log '${name}'; end $$`);
   const client = options === undefined ? await db.connect(user) : await server.connect({ user, database: db.name, options });
+  const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
+  // Others, pg_cron's launcher for one, write to the log as well.
+  const own = ` [${rows[0]!.pid}] `;
   await mark(begin);
   for (const sql of statements) await client.query(sql);
   await client.end();
@@ -51,7 +54,10 @@ async function logged(user: string, statements: string[], options?: string): Pro
     const lines = `${stdout}${stderr}`.split("\n");
     const [from, to] = [begin, end].map((name) => lines.findIndex((line) => line.endsWith(`LOG:  ${name}`)));
     if (from! >= 0 && to! > from!)
-      return lines.slice(from, to).flatMap((line) => /AUDIT: SESSION,\d+,\d+,(.*),<not logged>$/.exec(line)?.[1] ?? []);
+      return lines
+        .slice(from, to)
+        .filter((line) => line.includes(own))
+        .flatMap((line) => /AUDIT: SESSION,\d+,\d+,(.*),<not logged>$/.exec(line)?.[1] ?? []);
   }
 }
 

@@ -82,11 +82,12 @@ describe("pgbouncer.ini", () => {
   test("a process has its share of every total: stage 3, two hosts of two processes", () => {
     const all = lines(settingsOf({ stage: 3 }));
     expect(all.slice(1, 4)).toEqual([
-      `app = ${at(5000)} pool_mode=transaction pool_size=12 min_pool_size=2 reserve_pool=6 max_db_connections=18`,
-      `app_read = ${at(5001)} pool_mode=transaction pool_size=12 min_pool_size=2 reserve_pool=6 max_db_connections=18 ${READ_ONLY}`,
+      `app = ${at(5000)} pool_mode=transaction pool_size=12 reserve_pool=6 max_db_connections=18`,
+      `app_read = ${at(5001)} pool_mode=transaction pool_size=12 reserve_pool=6 max_db_connections=18 ${READ_ONLY}`,
       `app_session = ${at(5000)} pool_mode=session pool_size=5 min_pool_size=0 reserve_pool=0 max_db_connections=5`,
     ]);
-    for (const line of ["max_client_conn = 1250", "max_db_connections = 25", "max_user_connections = 25"]) expect(all).toContain(line);
+    for (const line of ["max_client_conn = 1250", "max_db_connections = 25", "max_user_connections = 25", "min_pool_size = 2"])
+      expect(all).toContain(line);
   });
 
   test("all processes share the port; each has a socket, an address and a number of its own, and knows its peers", () => {

@@ -12,16 +12,16 @@ const READ_ONLY = "connect_query='set default_transaction_read_only = on'";
 describe("the three databases of the contract", () => {
   test("at stage 1", () => {
     expect(section(ini({ stage: 1 }), "databases")).toEqual([
-      `app = ${to(5000)} pool_mode=transaction pool_size=25 min_pool_size=10 reserve_pool=5 max_db_connections=30`,
-      `app_read = ${to(5001)} pool_mode=transaction pool_size=25 min_pool_size=10 reserve_pool=5 max_db_connections=30 ${READ_ONLY}`,
+      `app = ${to(5000)} pool_mode=transaction pool_size=25 reserve_pool=5 max_db_connections=30`,
+      `app_read = ${to(5001)} pool_mode=transaction pool_size=25 reserve_pool=5 max_db_connections=30 ${READ_ONLY}`,
       `app_session = ${to(5000)} pool_mode=session pool_size=10 min_pool_size=0 reserve_pool=0 max_db_connections=10`,
     ]);
   });
 
   test("at stage 2: larger pools to the same places", () => {
     expect(section(ini({ stage: 2 }), "databases")).toEqual([
-      `app = ${to(5000)} pool_mode=transaction pool_size=50 min_pool_size=10 reserve_pool=10 max_db_connections=60`,
-      `app_read = ${to(5001)} pool_mode=transaction pool_size=50 min_pool_size=10 reserve_pool=10 max_db_connections=60 ${READ_ONLY}`,
+      `app = ${to(5000)} pool_mode=transaction pool_size=50 reserve_pool=10 max_db_connections=60`,
+      `app_read = ${to(5001)} pool_mode=transaction pool_size=50 reserve_pool=10 max_db_connections=60 ${READ_ONLY}`,
       `app_session = ${to(5000)} pool_mode=session pool_size=20 min_pool_size=0 reserve_pool=0 max_db_connections=20`,
     ]);
   });
@@ -30,8 +30,8 @@ describe("the three databases of the contract", () => {
     const pooler = { defaultPoolSize: 12, minPoolSize: 3, reservePoolSize: 4, sessionPoolSize: 2, maxDbConnections: 14 };
     const place = (port: number) => `host=127.0.0.1 port=${port} dbname=shop auth_user=ladder_pooler auth_dbname=shop`;
     expect(section(ini({ database: "shop", pooler }), "databases")).toEqual([
-      `shop = ${place(5000)} pool_mode=transaction pool_size=12 min_pool_size=3 reserve_pool=4 max_db_connections=14`,
-      `shop_read = ${place(5001)} pool_mode=transaction pool_size=12 min_pool_size=3 reserve_pool=4 max_db_connections=14 ${READ_ONLY}`,
+      `shop = ${place(5000)} pool_mode=transaction pool_size=12 reserve_pool=4 max_db_connections=14`,
+      `shop_read = ${place(5001)} pool_mode=transaction pool_size=12 reserve_pool=4 max_db_connections=14 ${READ_ONLY}`,
       `shop_session = ${place(5000)} pool_mode=session pool_size=2 min_pool_size=0 reserve_pool=0 max_db_connections=2`,
     ]);
   });
@@ -57,6 +57,7 @@ const SETTINGS = [
   "max_client_conn = 1000",
   "max_db_connections = 100",
   "max_user_connections = 100",
+  "min_pool_size = 10",
   "reserve_pool_timeout = 3",
   "max_prepared_statements = 200",
   "server_connect_timeout = 3",

@@ -53,6 +53,7 @@ interface Standing {
 /** Starts a plugin, which says its port. */
 async function stand(name: string, main: string): Promise<Standing> {
   const plugin = spawn(NODE, [main], { stdio: ["ignore", "pipe", "inherit"] });
+  process.once("exit", () => plugin.kill());
   const [said] = (await once(plugin.stdout, "data")) as [Buffer];
   return { name, port: said.toString().trim(), plugin };
 }
