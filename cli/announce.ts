@@ -59,11 +59,13 @@ export function announceRestarts(
 
 const onlyLabels = ({ differs }: Change): boolean => differs.every((property) => property === "labels");
 
-function effectOn(container: string, { nodes, poolers, consensus, agent }: Topology): string {
+function effectOn(container: string, { nodes, poolers, consensus, agent, cache, cacheDoor }: Topology): string {
   const has = (parts: readonly { name: string }[]) => parts.some(({ name }) => name === container);
   if (has(nodes)) return "its PostgreSQL restarts; where it leads, another node takes over first if there is one";
   if (has(poolers)) return "every connection is closed once, clients connect again";
   if (has(consensus)) return "PostgreSQL goes on without it";
+  if (has(cache)) return "where it leads, its copy takes over within seconds; until then client/cache reads the database";
+  if (container === cacheDoor?.name) return "every connection to the cache is closed once, clients connect again";
   if (container === agent.name) return "clients notice nothing";
   return "what it does is interrupted";
 }

@@ -115,9 +115,17 @@ export async function upAndSettle(
   return { changes: [...first, ...second], status: await untilSettled(running, say) };
 }
 
-/** Whether a node that was there before gets less memory. */
-export function shrinks({ nodes }: Pick<Topology, "nodes">, last: Pick<LastOutputs, "nodes"> | undefined): boolean {
-  return nodes.some(({ name, machine }) => (last?.nodes.find((node) => node.name === name)?.machine.memory ?? 0) > machine.memory);
+/** Whether a database or cache node that was there before gets less memory. */
+export function shrinks(
+  { nodes, cache }: Pick<Topology, "nodes" | "cache">,
+  last: Pick<LastOutputs, "nodes" | "cache"> | undefined,
+): boolean {
+  const before = new Map([
+    ...(last?.nodes ?? []).map(({ name, machine }) => [name, machine.memory] as const),
+    ...(last?.cache ?? []).map(({ name, memory }) => [name, memory] as const),
+  ]);
+  const less = (name: string, memory: number) => (before.get(name) ?? 0) > memory;
+  return nodes.some(({ name, machine }) => less(name, machine.memory)) || cache.some(({ name, memory }) => less(name, memory));
 }
 
 async function summary({ name, stack }: Opened, target: Target, changes: readonly Change[], status: MoverStatus) {
@@ -132,6 +140,7 @@ async function summary({ name, stack }: Opened, target: Target, changes: readonl
     changes: changes.length,
     writeUrl: text("writeUrl"),
     readUrl: text("readUrl"),
+    cacheUrl: text("cacheUrl"),
   };
   const next = (status.stage + 1) as Stage;
   const lines = [
@@ -139,6 +148,7 @@ async function summary({ name, stack }: Opened, target: Target, changes: readonl
     "",
     `write  ${value.writeUrl}`,
     `read   ${value.readUrl}`,
+    ...(value.cacheUrl === "" ? [] : [`cache  ${value.cacheUrl}`]),
     "",
     `psql         bin/ladder${own} psql`,
     ...(status.held.length > 0 ? [`finish       bin/ladder${own} finish    lets go of what is held: ${status.held.join(", ")}`] : []),

@@ -88,4 +88,15 @@ test("a second up follows only where a node that was there gets less memory", ()
   expect(shrinks(topologyOf({}, large), large)).toBe(true);
   expect(shrinks(topologyOf({ primary: '{"memory":"8GB"}' }, large), large)).toBe(false);
   expect(shrinks(topologyOf({}), undefined)).toBe(false);
+  const cached = { stage: "3", cache: '{"memory":"1GB"}' };
+  const before = toOutputs(topologyOf(cached));
+  expect(shrinks(topologyOf({ ...cached, cache: '{"memory":"512MB"}' }, before), before)).toBe(true);
+  expect(shrinks(topologyOf(cached, before), before)).toBe(false);
+});
+
+test("what is interrupted by a cache node and by its door", () => {
+  const topology = topologyOf({ stage: "3" });
+  const lines = announceRestarts([change({ name: "cache-0-1" }), change({ name: "cache-door" })], topology, toOutputs(topology), undefined);
+  expect(lines[0]).toContain("where it leads, its copy takes over within seconds; until then client/cache reads the database");
+  expect(lines[1]).toContain("every connection to the cache is closed once, clients connect again");
 });
