@@ -79,7 +79,7 @@ export const WATCHES: readonly Watch[] = [
   {
     ...{ key: "connections", ...ofNode("DatabaseConnections"), ...steady },
     what: "Connections in use, of max_connections",
-    act: "`bin/ladder psql` → `ladder.connections`: who holds them? Clients past the pooler go through it; else fewer `pooler.*PoolSize` or a larger class",
+    act: "`ladder.connections`: who holds them? Clients past the pooler go through it; else fewer `pooler.*PoolSize` or a larger class",
     levels: ({ connections }, node) => ({
       warning: Math.floor((part(node).maxConnections * connections.warning) / 100),
       critical: Math.floor((part(node).maxConnections * connections.critical) / 100),
@@ -214,7 +214,7 @@ export const WATCHES: readonly Watch[] = [
     ...{ key: "poolers-healthy", of: "balancer", namespace: BALANCER, metric: "HealthyHostCount" },
     ...{ ...timing("Maximum", 60, 3, "below"), missing: "breaching" },
     what: "Healthy pooler hosts; without one nobody can connect",
-    act: "the hosts' log group; the database's own alarms; the last `up`. `bin/ladder status` says whether a move is running",
+    act: "the hosts' log group; the database's own alarms; the last `up`. the log of the function `move` says whether a move is running",
     levels: fixed({ critical: 1 }),
   },
   {
