@@ -55,7 +55,8 @@ describe("the command", () => {
       complete: false,
       damage: { phantom: { count: 0 }, lost: { count: 0 } },
     });
-    await here.sql(`delete from ${DEFAULT_TABLE} where key = (select max(key::text)::uuid from ${DEFAULT_TABLE})`);
+    // The oldest write: a late one may have been on its way when the load was killed, and then nobody was told that it is there.
+    await here.sql(`delete from ${DEFAULT_TABLE} where key = (select key from ${DEFAULT_TABLE} order by xmin::text::bigint limit 1)`);
     const second = cli("verify", "--ledger", here.ledger());
     expect(await closed(second)).toBe(1);
     expect(second.text).toContain("acknowledged rows lost: got 1, want 0");

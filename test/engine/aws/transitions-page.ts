@@ -14,7 +14,7 @@ Pulumi engine ran the real program; AWS was a stand-in that holds the provider's
 run on AWS.** Stalls are AWS' own figures, never measured here.
 
 Read it so: what is *changed in place* keeps its data and its address. No way replaces or deletes a database, a cache, a key, a secret or a
-backup vault: what a smaller configuration no longer wants is held until \`ladder finish\` lets it go, and a region that was removed goes in
+backup vault: what a smaller configuration no longer wants is held until \`release\` lets it go, and a region that was removed goes in
 two explicit steps ([AWS](aws.md)).
 `;
 
