@@ -77,7 +77,10 @@ async function nextTask(client: pg.Client): Promise<Task | undefined> {
 }
 
 async function reorder(client: pg.Client, connection: Connection, { id, object, columns }: Task): Promise<string> {
-  const { code, said } = await repack(connection, object, columns);
+  // Asked for long ago, perhaps: its indexes may be others now.
+  const { rows } = await client.query<{ foreign: string | null }>("select ladder.foreign_code(to_regclass($1)) as foreign", [object]);
+  const foreign = rows[0]?.foreign;
+  const { code, said } = foreign ? { code: 1, said: `ERROR: its indexes use ${foreign}` } : await repack(connection, object, columns);
   const message = said.split("\n").filter((line) => /^(ERROR|WARNING|DETAIL)/.test(line));
   const failed = code !== 0 || message.some((line) => line.startsWith("ERROR"));
   await client.query("update ladder.task set state = $2, finished = clock_timestamp(), message = nullif($3, '') where id = $1", [

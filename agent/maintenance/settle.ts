@@ -49,7 +49,8 @@ async function reorder(client: pg.Client, name: string): Promise<string[]> {
     "select object, statement as columns from ladder.task where kind = 'reorder' and (id > $1 or state in ('waiting', 'running')) order by id",
     [before.rows[0]!.id],
   );
-  if (rows.length === 0) throw new Error(`${table}: cannot be put in order: it has no primary key`);
+  if (rows.length === 0)
+    throw new Error(`${table}: cannot be put in order: it has no primary key, or its indexes use functions that no superuser owns`);
   return [...rows.map(({ object, columns }) => `${object}: asked for, by ${columns}`), "the mover does it in the background"];
 }
 

@@ -39,14 +39,17 @@ async function switchover(context: Context, patroni: Patroni, from: string, to: 
   await checkpoint(context, from);
   await checkpoint(context, to);
   let stall: number;
+  let retired = false;
   try {
     stall = await paused(context, { databases: [database, `${database}_read`], patience: PATIENCE }, async () => {
+      retired = true;
       await retirePrimary(context, from);
       await patroni.switchover(from, to);
       await primaryReachable(context, RETURN_LIMIT);
     });
   } finally {
-    await readmit(context, from);
+    // Of a primary that stays one it would cut every connection.
+    if (retired) await readmit(context, from);
   }
   return `${to} leads, writes waited ${Math.round(stall)} ms`;
 }

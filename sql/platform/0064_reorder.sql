@@ -1,5 +1,25 @@
--- Functions ladder.ask_reorder and ladder.clean_reorder: tasks that write hot tables anew in the order of an index, without locking them (pg_repack).
+-- Functions ladder.ask_reorder, clean_reorder and foreign_code: tasks that write hot tables anew in the order of an index, without locking them (pg_repack).
 -- CLUSTER would lock them for its whole run.
+create function ladder.foreign_code(relation regclass)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(distinct pg_describe_object(d.refclassid, d.refobjid, 0), ', ')
+  from pg_index k
+  join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = k.indexrelid
+  left join pg_proc f on d.refclassid = 'pg_proc'::regclass and f.oid = d.refobjid
+  left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+  left join pg_opclass c on d.refclassid = 'pg_opclass'::regclass and c.oid = d.refobjid
+  left join pg_type y on d.refclassid = 'pg_type'::regclass and y.oid = d.refobjid
+  join pg_roles r on r.oid = coalesce(f.proowner, o.oprowner, c.opcowner, y.typowner) and not r.rolsuper
+  where k.indrelid = relation
+$$;
+alter function ladder.foreign_code(regclass) owner to ladder_admin;
+revoke all on function ladder.foreign_code(regclass) from public;
+comment on function ladder.foreign_code(regclass) is
+  'What the indexes of a table use that no superuser owns. pg_repack would run it as administrator; null is nothing';
+
 create function ladder.ask_reorder(only_table regclass default null)
 returns bigint
 language sql
@@ -29,7 +49,7 @@ as $$
     join pg_index i on i.indrelid = c.oid and i.indisvalid and i.indpred is null and i.indexprs is null and (i.indisclustered or i.indisprimary)
     join pg_class x on x.oid = i.indexrelid
     join pg_am m on m.oid = x.relam and m.amname = 'btree'
-    where exists (select from pg_index k where k.indrelid = c.oid and k.indisprimary)
+    where exists (select from pg_index k where k.indrelid = c.oid and k.indisprimary) and ladder.foreign_code(c.oid) is null
     order by c.oid, i.indisclustered desc
   )
   select count(*) filter (where ladder.ask_task('reorder', s.name, s.columns))

@@ -243,13 +243,34 @@ describe("reordering", () => {
   });
 
   test("a table without a primary key cannot be put in order, a name that is none is refused", async () => {
-    await expect(maintain(admin, "reorder", "keyless")).rejects.toThrow("public.keyless: cannot be put in order: it has no primary key");
+    await expect(maintain(admin, "reorder", "keyless")).rejects.toThrow(
+      "public.keyless: cannot be put in order: it has no primary key, or its indexes use functions that no superuser owns",
+    );
     await expect(maintain(admin, "vacuum", "nothing; drop table sorted")).rejects.toThrow(
       'got "nothing; drop table sorted", want a table\'s name, with its schema unless that is public',
     );
     await expect(maintain(admin, "frobnicate", "sorted")).rejects.toThrow(
       'maintain: got "frobnicate", want one of vacuum, reorder, run, finish',
     );
+  });
+
+  test("a table whose indexes run the application's code is not put in order, for pg_repack would run it as administrator", async () => {
+    const app = await db.connect("app");
+    await app.query(`
+      create table coded (id int primary key, x text);
+      insert into coded select n, 'x' || n from generate_series(1, 9) n`);
+    await maintain(admin, "reorder", "coded");
+    // After it was asked for.
+    await app.query(`
+      create function shout(text) returns text language sql immutable as 'select upper($1)';
+      create index coded_shout on coded (shout(x))`);
+    expect(await next()).toBe("public.coded is not in order: ERROR: its indexes use function public.shout(text)");
+    await expect(maintain(admin, "reorder", "coded")).rejects.toThrow("its indexes use functions that no superuser owns");
+    await app.query("drop index coded_shout; create index coded_lower on coded (lower(x)) where length(x) > 2");
+    await maintain(admin, "reorder", "coded");
+    expect(await next()).toBe("public.coded is in order by id");
+    await app.query("drop table coded; drop function shout");
+    await app.end();
   });
 
   test("vacuum by hand says what it did", async () => {
