@@ -3,7 +3,7 @@ import { type Context, readContext } from "../connections.ts";
 import type { SideWork } from "../move/side.ts";
 import { observeCache } from "./observe.ts";
 import { type CacheStep, describeCacheStep, nextCacheStep, type SeenCache } from "./plan.ts";
-import { performCacheStep } from "./steps.ts";
+import { endSessions, performCacheStep } from "./steps.ts";
 
 const PAUSE_BETWEEN_LOOKS = 1_000;
 /** While a node does not answer: it is the time until its replica takes over. */
@@ -17,6 +17,8 @@ export class CacheKeeper implements SideWork {
   #missed: SeenCache["missed"] = {};
   /** What each node was given, in which of its runs: users are not in a node's own memory after a restart. */
   readonly #users = new Map<string, string>();
+  /** Nodes that led when they were seen last: who is still connected to one that no longer does has to come again. */
+  readonly #led = new Set<string>();
   /** What was done and not yet told to the mover. */
   #done: string[] = [];
   #looked: { desired: string; moving: string | undefined } | undefined;
@@ -56,6 +58,11 @@ export class CacheKeeper implements SideWork {
       return this.#users.get(name) === runs.get(name);
     });
     this.#missed = seen.missed;
+    for (const { name, role } of seen.nodes) {
+      if (role === "replica" && this.#led.has(name)) await endSessions(context, name);
+      if (role === "primary") this.#led.add(name);
+      else this.#led.delete(name);
+    }
     const step = nextCacheStep(desired.cache, seen);
     if (!step) return undefined;
     await performCacheStep(context, step);

@@ -10,8 +10,8 @@ const LAST_SLOT = 16_383;
 
 /** Does one step. */
 export async function performCacheStep(context: Context, step: CacheStep): Promise<void> {
-  const portOf = (name: string) => context.desired.cache!.nodes.find((node) => node.name === name)!.port;
-  const on = (name: string, use: (redis: Redis) => Promise<unknown>) => withNode(context, { name, port: portOf(name) }, use);
+  const on = (name: string, use: (redis: Redis) => Promise<unknown>) => onNode(context, name, use);
+  const portOf = (name: string) => nodeNamed(context, name).port;
   switch (step.kind) {
     case "wait":
       return;
@@ -47,6 +47,18 @@ export async function performCacheStep(context: Context, step: CacheStep): Promi
       for (const name of step.nodes) await on(name, (redis) => redis.call("CLUSTER", "FORGET", step.id));
       return;
   }
+}
+
+const nodeNamed = ({ desired }: Context, name: string) => desired.cache!.nodes.find((node) => node.name === name)!;
+
+const onNode = (context: Context, name: string, use: (redis: Redis) => Promise<unknown>) =>
+  withNode(context, { name, port: nodeNamed(context, name).port }, use);
+
+/** Ends all clients' connections to a node, subscribers' too; replicas' stay. */
+export async function endSessions(context: Context, name: string): Promise<void> {
+  await onNode(context, name, async (redis) => {
+    for (const type of ["normal", "pubsub"]) await redis.call("CLIENT", "KILL", "TYPE", type, "SKIPME", "yes");
+  });
 }
 
 /** A primary without slots may still hold keys that belong to others by now; it can become a replica only without them. */

@@ -11,7 +11,9 @@ export interface CacheDoorInput {
 /**
  * haproxy.cfg of the cache's door: leads to the primary, whichever node that is, and passes TLS through untouched. A node counts when
  * it calls itself primary and its cluster works, so one that comes back after a fail-over gets nobody before it knows better.
- * A connection that does not come about within a second is tried on another node.
+ * A connection that does not come about within a second is tried on another node; one to a node that is dead ends within 5 s. Not by
+ * `on-marked-down shutdown-sessions`: with that HAProxy 3.0 holds for ever what it is just connecting (tried; without it nothing hangs).
+ * Connections to a primary that has become a replica are ended by the agent.
  * The container's own health check gets as far as the port.
  * An answer is judged by its first 14 bytes, the length of a primary's: an absent word would be waited for until the check's time is up.
  */
@@ -32,7 +34,10 @@ defaults
   timeout check 3s
   option clitcpka
   option srvtcpka
-  default-server inter 500ms fall 3 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
+  srvtcpka-idle 2s
+  srvtcpka-intvl 1s
+  srvtcpka-cnt 3
+  default-server inter 500ms fall 3 rise 1 tcp-ut 3s check-ssl verify required ca-file ca.crt resolvers docker init-addr last,libc,none
 
 resolvers docker
   parse-resolv-conf

@@ -28,7 +28,7 @@ export const CACHE_USERS = {
   agent: {
     user: "ladder_cache",
     role: "ladder_cache",
-    rules: ["-@all", "+role", "+info", "+cluster", "+config|get", "+config|set", "+acl|setuser", "+flushall"],
+    rules: ["-@all", "+role", "+info", "+cluster", "+config|get", "+config|set", "+acl|setuser", "+client|kill", "+flushall"],
   },
   copy: { user: "ladder_cache_copy", role: "ladder_cache_copy", rules: ["-@all", "+psync", "+replconf", "+ping"] },
   /** The door and the containers' health checks look for the primary. */

@@ -47,7 +47,7 @@ test("users: each may do what it needs, and nobody comes in as default", () => {
   expect(renderCacheUsers(digests).split("\n")).toEqual([
     "user default off resetpass resetkeys resetchannels -@all",
     "user app on #of-cache_app ~* &* -@all +@all -@admin -@dangerous +info +cluster|info +cluster|keyslot +cluster|myid +cluster|nodes +cluster|shards +cluster|slots",
-    "user ladder_cache on #of-ladder_cache -@all +role +info +cluster +config|get +config|set +acl|setuser +flushall",
+    "user ladder_cache on #of-ladder_cache -@all +role +info +cluster +config|get +config|set +acl|setuser +client|kill +flushall",
     "user ladder_cache_copy on #of-ladder_cache_copy -@all +psync +replconf +ping",
     "user ladder_cache_door on #of-ladder_cache_door -@all +role +cluster|info",
     "",
@@ -73,7 +73,9 @@ test("the door asks every node that the group can have for a primary whose clust
   server cache-0-5 cache-0-5:7437 check
   server cache-0-6 cache-0-6:7438 check
 `);
-  expect(config).toContain("on-marked-down shutdown-sessions");
+  expect(config).not.toContain("on-marked-down");
+  for (const line of ["srvtcpka-idle 2s", "srvtcpka-intvl 1s", "srvtcpka-cnt 3"]) expect(config).toContain(line);
+  expect(config).toContain(" tcp-ut 3s ");
   expect(config).toContain("check-ssl verify required ca-file ca.crt");
 });
 
