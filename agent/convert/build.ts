@@ -139,8 +139,13 @@ export const foreignKeyStatements = (id: string, table: Table): string[][] =>
     .filter(({ kind }) => kind === "f")
     .map(({ name, definition, comment }) => {
       const copy = copyName(id, table.table);
-      // SET CONSTRAINTS reaches the table in use only: the other one checks at the end of a transaction.
-      const late = / DEFERRABLE$/.test(definition) ? " initially deferred" : "";
+      // Within a statement the table in use is changed first, and SET CONSTRAINTS reaches that one only: the other one checks at the end of a
+      // transaction.
+      const late = / INITIALLY DEFERRED$/.test(definition)
+        ? ""
+        : / DEFERRABLE$/.test(definition)
+          ? " initially deferred"
+          : " deferrable initially deferred";
       return [
         `alter table ${copy} add constraint ${quote(name)} ${definition}${late}`,
         ...(comment === null ? [] : [`comment on constraint ${quote(name)} on ${copy} is ${literal(comment)}`]),

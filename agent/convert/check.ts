@@ -156,7 +156,16 @@ function indexFindings(table: Table, by: string | undefined): Finding[] {
 function constraintFindings(table: Table): Finding[] {
   const alter = `alter table ${table.name}`;
   return [
-    ...table.constraints.flatMap(({ name, valid, noInherit }) => [
+    ...table.constraints.flatMap(({ name, kind, valid, noInherit }) => [
+      ...(kind === "f"
+        ? [
+            cost(
+              `${table.name}, ${name}`,
+              "the table that it points at is referenced by the copy as well: TRUNCATE of both tables without CASCADE fails until the conversion is finished",
+              "TRUNCATE … CASCADE, or TRUNCATE afterwards",
+            ),
+          ]
+        : []),
       ...(valid ? [] : [block(`${table.name}, ${name}`, "the constraint is not validated", `${alter} validate constraint ${quote(name)}`)]),
       ...(noInherit
         ? [

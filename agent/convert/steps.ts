@@ -172,7 +172,7 @@ async function partitionsOf(client: pg.Client, { declaration, table, detail }: C
   return rangePartitions(client, table, declaration, detail.least ?? null, detail.greatest ?? null);
 }
 
-async function syncing({ client, run, table }: Work): Promise<Outcome> {
+async function syncing({ client, run, table, log }: Work): Promise<Outcome> {
   const { sourceKey, targetKey, operators } = run.detail;
   const copy = copyName(run.id, run.table);
   const common = { schema: newSchema(run.id), key: targetKey!, columns: table.columns, operators: operators! };
@@ -185,6 +185,13 @@ async function syncing({ client, run, table }: Work): Promise<Outcome> {
     await client.query(syncFunctions(back));
     await client.query(syncTriggers({ ...back, from: copy }, false));
     // Waits for every transaction that has written to the table: from here on all changes reach the copy, and older ones can be read.
+    await client.query(`lock table only ${table.name} in share row exclusive mode`);
+    const { rows } = await client.query<{ definition: string }>("select ladder.table_definition($1) as definition", [table.oid]);
+    if (rows[0]!.definition !== run.detail.definition) {
+      // A constraint that is no longer there would fail writes by way of the copy.
+      await beginAgain({ client, run, log }, `${table.name}: its definition has changed since the copy was begun`);
+      return;
+    }
     await client.query(syncTriggers(forward, true));
     for (const spec of [forward, back]) await client.query(functionOwner(spec, run.detail.runner!));
     await remember(client, run, { state: "copying", cursor: null, rowsDone: 0, rate: null });
@@ -247,8 +254,7 @@ async function swapping({ client, run, log, done }: Work): Promise<Outcome> {
     await client.query("select ladder.swap_conversion($1)", [run.id]);
   } catch (error) {
     if (codeOf(error) !== CHANGED) throw error;
-    log(`${nameOf(run)}: begins again: ${(error as Error).message}`);
-    await remember(client, run, { state: "undone", error: (error as Error).message, detail: { again: true } });
+    await beginAgain({ client, run, log }, (error as Error).message);
     return "again";
   }
   run.state = "kept";
@@ -257,6 +263,11 @@ async function swapping({ client, run, log, done }: Work): Promise<Outcome> {
     `${nameOf(run)}: ${run.direction === "partition" ? "partitioned" : "whole again"}, swapped in ${took} ms; the old table is kept until it is finished`,
   );
   return "rest";
+}
+
+async function beginAgain({ client, run, log }: Pick<Work, "client" | "run" | "log">, error: string): Promise<void> {
+  log(`${nameOf(run)}: begins again: ${error}`);
+  await remember(client, run, { state: "undone", error, detail: { again: true } });
 }
 
 /** What the table is now, or undefined when it is gone. */

@@ -4,6 +4,7 @@ import type { Table } from "./catalog.ts";
 import type { KeyColumn } from "./store.ts";
 
 const quote = pg.escapeIdentifier;
+const literal = pg.escapeLiteral;
 const list = (names: readonly string[], prefix = ""): string => names.map((name) => prefix + quote(name)).join(", ");
 
 /** Columns that are written; generated ones follow. */
@@ -75,13 +76,19 @@ begin
   return null;
 end $ladder$;
 create or replace function ${quote(schema)}.${spec.prefix}_truncate() returns trigger ${settings} as $ladder$
+declare
+  keys text;
 begin
   truncate ${to};
   return null;
 exception when object_in_use then
-  -- The same TRUNCATE ... CASCADE has emptied both.
+  -- The same TRUNCATE ... CASCADE has emptied both, or foreign keys of what this transaction has written are yet to be checked.
   if exists (select from ${to}) then
-    raise;
+    select string_agg(format('%I.%I', n.nspname, c.conname), ', ') into keys from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+     where c.conrelid = ${literal(to)}::regclass and c.contype = 'f' and c.conparentid = 0;
+    execute format('set constraints %s immediate', keys);
+    truncate ${to};
+    execute format('set constraints %s deferred', keys);
   end if;
   return null;
 end $ladder$;

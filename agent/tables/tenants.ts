@@ -31,6 +31,7 @@ interface Found {
   type: string | null;
   fits: boolean;
   nullable: boolean;
+  waits: boolean;
   copies: string[];
 }
 
@@ -38,6 +39,7 @@ interface Found {
 const FIND = `
   select c.oid::regclass::text as relation, c.relkind::text as kind, format_type(a.atttypid, a.atttypmod) as type,
     ladder.tenant_condition(c.oid, d.item ->> 'column') is not null as fits, coalesce(not a.attnotnull, false) as nullable,
+    coalesce(ladder.tenant_waits(c.oid), false) as waits,
     array(select distinct v.oid::regclass::text from pg_depend p join pg_rewrite r on r.oid = p.objid join pg_class v on v.oid = r.ev_class
           where p.classid = 'pg_rewrite'::regclass and p.refobjid = c.oid and v.relkind = 'm'
             and pg_has_role(v.relowner, 'ladder_pooled', 'usage') and not (select rolsuper from pg_roles where oid = v.relowner)
@@ -47,7 +49,7 @@ const FIND = `
   left join pg_attribute a on a.attrelid = c.oid and a.attname = d.item ->> 'column' and a.attnum > 0 and not a.attisdropped
   order by d.place`;
 
-function problemsOf({ path, name, column }: Declared, { relation, kind, type, fits, copies }: Found): Problem[] {
+function problemsOf({ path, name, column }: Declared, { relation, kind, type, fits, waits, copies }: Found): Problem[] {
   const problem = (got: string, want: string): Problem[] => [{ path, got, want }];
   if (relation === null) return problem(`no table ${name}`, "a table that the migrations make");
   if (kind !== "r" && kind !== "p") return problem(`${name}, which is no table`, "a table");
@@ -56,6 +58,11 @@ function problemsOf({ path, name, column }: Declared, { relation, kind, type, fi
     return problem(
       `${column}, of type ${type}`,
       "a column of type smallint, integer, bigint, uuid, text or varchar, with a deterministic collation",
+    );
+  if (waits)
+    return problem(
+      `${name}, whose conversion is kept: the old table would no longer get every write`,
+      `first: select ladder.finish_conversion(${pg.escapeLiteral(relation)})`,
     );
   return copies.flatMap((view) =>
     problem(

@@ -1,10 +1,27 @@
--- Functions ladder.table_columns(oid) and ladder.table_definition(oid): what a table is, as text, to see whether somebody changed it.
+-- Functions ladder.table_columns, ladder.table_limits and ladder.table_definition (oid): what a table is, as text, to see whether somebody changed it.
 create function ladder.table_columns(of oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select string_agg(format('%I %s %s%s', attname, format_type(atttypid, atttypmod), attcollation, attgenerated), ', ' order by attnum)
     from pg_attribute where attrelid = of and attnum > 0 and not attisdropped
 $$;
 comment on function ladder.table_columns(oid) is 'Names and types of the columns in their order';
+
+create function ladder.table_limits(of oid) returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('NOT NULL of %I', attname) from pg_attribute where attrelid = of and attnum > 0 and not attisdropped and attnotnull
+  union all
+  select 'PRIMARY KEY' from pg_index where indrelid = of and indisprimary
+  union all
+  select regexp_replace(pg_get_constraintdef(oid), '( (NOT )?DEFERRABLE.*)?( NOT VALID)?$', '')
+    from pg_constraint where conrelid = of and contype in ('c', 'f') and conparentid = 0
+  union all
+  select format('UNIQUE%s (%s)%s', case when indnullsnotdistinct then ' NULLS NOT DISTINCT' end,
+      (select string_agg(pg_get_indexdef(indexrelid, n, true), ', ' order by n) from generate_series(1, indnkeyatts) n),
+      ' WHERE ' || pg_get_expr(indpred, indrelid))
+    from pg_index where indrelid = of and indisunique and not indisprimary
+$$;
+comment on function ladder.table_limits(oid) is
+  'What rows have to keep to, without names, and without the columns of the primary key, which a conversion adds to';
 
 create function ladder.table_definition(of oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -35,5 +52,6 @@ comment on function ladder.table_definition(oid) is
   'Columns, constraints, indexes, triggers, policies, grants, owner of a table; without what a conversion adds itself';
 
 alter function ladder.table_columns(oid) owner to ladder_admin;
+alter function ladder.table_limits(oid) owner to ladder_admin;
 alter function ladder.table_definition(oid) owner to ladder_admin;
-revoke execute on function ladder.table_columns(oid), ladder.table_definition(oid) from public;
+revoke execute on function ladder.table_columns(oid), ladder.table_limits(oid), ladder.table_definition(oid) from public;

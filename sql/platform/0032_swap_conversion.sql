@@ -68,11 +68,16 @@ begin
       references_back := references_back || jsonb_build_object('table', item.conrelid::bigint, 'name', item.conname);
     end if;
   end loop;
-  -- The table out of sight checks its deferrable keys at the end of a transaction: SET CONSTRAINTS reaches the visible one only.
+  -- The table out of sight checks its foreign keys at the end of a transaction: statements change the visible one first.
   for item in
-    select conname from pg_constraint where conrelid = live and contype = 'f' and conparentid = 0 and condeferrable and not condeferred
+    select l.conname, l.condeferrable, o.oid is not null as shared
+      from pg_constraint l left join pg_constraint o on o.conrelid = other and o.conname = l.conname and o.contype = 'f'
+     where l.conrelid = live and l.contype = 'f' and l.conparentid = 0 and not l.condeferred
   loop
-    execute format('alter table %s alter constraint %I deferrable initially immediate', other::regclass, item.conname);
+    if item.shared then
+      execute format('alter table %s alter constraint %I %s', other::regclass, item.conname,
+        case when item.condeferrable then 'deferrable initially immediate' else 'not deferrable' end);
+    end if;
     execute format('alter table %s alter constraint %I deferrable initially deferred', live::regclass, item.conname);
   end loop;
   for item in

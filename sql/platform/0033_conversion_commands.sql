@@ -46,9 +46,12 @@ begin
   if c.state <> 'kept' then
     raise exception '%: got a conversion that is "%", want one that is "kept"', what, c.state;
   end if;
+  -- Without the triggers its rows stay as they are: its foreign keys must not hold on to rows of other tables.
   perform ladder.in_turn(format('undo %s', what), array[
-    format('select ladder.swap_conversion(%s)', c.id),
-    format('drop trigger ladder_sync on %s; drop trigger ladder_sync_truncate on %1$s', format('%I.%I', c.schema_name, c.table_name))]);
+      format('select ladder.swap_conversion(%s)', c.id),
+      format('drop trigger ladder_sync on %s; drop trigger ladder_sync_truncate on %1$s', format('%I.%I', c.schema_name, c.table_name))]
+    || array(select format('alter table ladder_convert_%s.%I drop constraint %I', c.id, c.table_name, conname)
+               from pg_constraint where conrelid = c.target and contype = 'f' and conparentid = 0));
   update ladder.conversion set detail = detail - 'adopted' where id = c.id;
   return format('%s.%s is what it was before; the other one is dropped by the mover', c.schema_name, c.table_name);
 end $$;

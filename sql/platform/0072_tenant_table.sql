@@ -105,6 +105,18 @@ begin
 end $$;
 alter function ladder.protect_tenant_table(regclass, name) owner to ladder_admin;
 
+-- What keeps the old table equal runs as the table's owner, whom the policies would bind; as ladder_upkeep only where row security was forced before.
+create function ladder.tenant_waits(relation regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from ladder.conversion c where relation in (c.source, c.target) and c.state = 'kept' and c.detail ->> 'runner' <> 'ladder_upkeep')
+    and not exists (
+      select from ladder.tenant_table t join pg_namespace n on n.nspname = t.schema join pg_class k on k.relnamespace = n.oid and k.relname = t.name
+      where k.oid = relation)
+$$;
+alter function ladder.tenant_waits(regclass) owner to ladder_admin;
+
 create function ladder.declare_tenant_table(relation regclass, tenant_column name) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -113,6 +125,11 @@ begin
   if ladder.tenant_condition(relation, tenant_column) is null then
     raise invalid_parameter_value using message =
       format('%s.%I: want a column of type smallint, integer, bigint, uuid, text or varchar', relation, tenant_column);
+  end if;
+  if ladder.tenant_waits(relation) then
+    raise object_not_in_prerequisite_state using
+      message = format('%s: its conversion is kept, and the old table would no longer get every write', relation),
+      hint = format('First: select ladder.finish_conversion(%L)', relation);
   end if;
   insert into ladder.tenant_table (schema, name, tenant_column, was_enabled, was_forced, could_truncate)
   select n.nspname, c.relname, declare_tenant_table.tenant_column, c.relrowsecurity, c.relforcerowsecurity,
@@ -158,5 +175,5 @@ begin
 end $$;
 alter function ladder.release_tenant_table(name, name) owner to ladder_admin;
 
-revoke all on function ladder.tenant_relations(regclass), ladder.tenant_condition(regclass, name),
+revoke all on function ladder.tenant_relations(regclass), ladder.tenant_condition(regclass, name), ladder.tenant_waits(regclass),
   ladder.protect_tenant_table(regclass, name), ladder.declare_tenant_table(regclass, name), ladder.release_tenant_table(name, name) from public;

@@ -210,11 +210,13 @@ describe("blocked", () => {
 });
 
 test("what a conversion costs is said", async () => {
-  await app.query("create table big (id bigint primary key, at timestamptz not null, x int); create view seen as select * from big");
+  await app.query(`create table kinds (id int primary key);
+    create table big (id bigint primary key, at timestamptz not null, x int constraint kind references kinds); create view seen as select * from big`);
   expect(await blocks()).toEqual([]);
   const { problems } = await stateOf(admin, "big");
   expect(problems.map(({ object, level, why }) => `${object} ${level} ${why}`)).toEqual([
     'public.big, big_pkey costs the primary key becomes ("id", "at"): ("id") alone is no longer unique by itself',
+    "public.big, kind costs the table that it points at is referenced by the copy as well: TRUNCATE of both tables without CASCADE fails until the conversion is finished",
     "view public.seen costs the view is made again in the swap",
     "public.big costs both tables are there until the conversion is finished",
   ]);

@@ -1,6 +1,7 @@
 /** How row security follows declarations, changes of the schema and the owner's own policies. Cannot prove: a managed server. */
 import { describe, expect, test } from "vitest";
 import { migrate } from "../support/migrations.ts";
+import { Driver } from "./convert-driver.ts";
 import { ALL, admin, app, as, failure, here, settle, UUID, VIOLATED } from "./tenants-bench.ts";
 
 describe("new partitions and tables that take the name", () => {
@@ -142,6 +143,33 @@ describe("settling", () => {
       "loose: rows are kept apart by tenant_id",
       "tables.loose.tenant: tenant_id may be null; nobody sees such rows, make it not null",
     ]);
+  });
+});
+
+describe("a conversion whose old table is kept", () => {
+  test("holds up the declaration, unless the table was declared before; finished, it follows", async () => {
+    await app.query(
+      "create table big (id bigint primary key, at date not null, tenant_id bigint not null); insert into big values (1, '2026-01-01', 1)",
+    );
+    const driver = new Driver(here.db, { big: { partition: { by: "at", every: "year" } } });
+    await driver.settle();
+    const problem =
+      "tables.big.tenant: got \"big, whose conversion is kept: the old table would no longer get every write\", want first: select ladder.finish_conversion('big')";
+    expect(await failure(settle(admin, { ...ALL, big: "tenant_id" }))).toBe(`tenants: 1 problem\n  ${problem}`);
+    await expect(admin.query("select ladder.declare_tenant_table('big', 'tenant_id')")).rejects.toMatchObject({
+      message: "public.big: its conversion is kept, and the old table would no longer get every write",
+      hint: "First: select ladder.finish_conversion('public.big')",
+    });
+    await admin.query("update big set tenant_id = 2");
+    await admin.query("select ladder.undo_conversion('big')");
+    expect((await admin.query("select tenant_id from big")).rows).toEqual([{ tenant_id: "2" }]);
+    await admin.query("select ladder.resume_conversion('big')");
+    await driver.settle();
+    await admin.query("select ladder.finish_conversion('big')");
+    expect(await settle(admin, { ...ALL, big: "tenant_id" })).toEqual(["big: rows are kept apart by tenant_id"]);
+    driver.tables = { big: { plain: true } };
+    await driver.settle();
+    expect(await settle(admin, { ...ALL, big: "tenant_id" })).toEqual([]);
   });
 });
 
