@@ -39,7 +39,7 @@ export interface Node extends StatefulPart {
   readonly cluster: string;
   /**
    * The role it is made for; a fail-over swaps primary and replica. A replica may be promoted without a person, a standby
-   * (in another region) is promoted by `ladder promote` only.
+   * (in another region) is promoted by a person only.
    */
   readonly role: "primary" | "replica" | "standby";
   /** Zone of the region, 0 to 2. */

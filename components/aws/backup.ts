@@ -81,7 +81,8 @@ export class Backup extends pulumi.ComponentResource {
     const part = `backups-${region}`;
     return new aws.backup.Vault(
       part,
-      { name: naming(part, 50), kmsKeyArn, forceDestroy: !protect, tags: tags(part) },
+      // A vault that still holds snapshots is not deleted, with or without protection.
+      { name: naming(part, 50), kmsKeyArn, forceDestroy: false, tags: tags(part) },
       // Another key would replace the vault and lose what is in it.
       { parent: this, provider, protect, ignoreChanges: ["kmsKeyArn"] },
     );

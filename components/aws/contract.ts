@@ -50,6 +50,8 @@ export interface Place {
   readonly vpcCidr: pulumi.Output<string>;
   /** One a zone: three of our own, or those of the existing VPC. Hosts, databases, caches and Lambdas live here. */
   readonly privateSubnetIds: readonly pulumi.Output<string>[];
+  /** Stands when the private subnets reach AWS' own services; nothing where the VPC is not ours. */
+  readonly wayOut: readonly pulumi.Resource[];
   /** Names of the zones, in the order of the subnets. */
   readonly zones: readonly pulumi.Output<string>[];
   readonly securityGroups: SecurityGroups;
@@ -70,6 +72,9 @@ export const PORTS = {
   admin: 6500,
 } as const;
 export const MOST_PROCESSES = 64;
+
+/** What sends events to topics: never under `aws:SourceAccount`, which EventBridge does not say. */
+export const EVENT_BRIDGE = "events.amazonaws.com";
 
 /** A password in Secrets Manager, made in the home region and copied to every further one. */
 export interface SecretRef {
@@ -96,6 +101,8 @@ export interface SecretRefs {
   readonly passwords: pulumi.Output<Record<string, string>>;
   /** PEM of the stack's private authority. */
   readonly caCertificate: pulumi.Output<string>;
+  /** Stands when every secret has its present value. */
+  readonly after: readonly pulumi.Resource[];
 }
 
 /** One RDS instance. */

@@ -37,15 +37,9 @@ export class HostRole extends pulumi.ComponentResource {
       child,
     );
     const rights = new aws.iam.RolePolicy(part, { role: role.name, policy: hostPolicy(args) }, child);
-    // Session Manager is the only way on to a host: there are no keys and no open port 22.
-    const sessions = new aws.iam.RolePolicyAttachment(
-      part,
-      { role: role.name, policyArn: `arn:${place.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore` },
-      child,
-    );
     const profile = new aws.iam.InstanceProfile(part, { name: naming(part, 128), role: role.name, tags: tags(part) }, child);
     this.profileArn = profile.arn;
-    this.after = [rights, sessions];
+    this.after = [rights];
     this.registerOutputs({});
   }
 }
@@ -84,6 +78,19 @@ function hostPolicy(args: HostRoleArgs): pulumi.Output<string> {
           Effect: "Allow",
           Action: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
           Resource: repository,
+        },
+        // Session Manager is the only way on to a host: there are no keys and no open port 22. AWS' own policy for it reads every parameter.
+        {
+          Sid: "Sessions",
+          Effect: "Allow",
+          Action: [
+            "ssm:UpdateInstanceInformation",
+            "ssmmessages:CreateControlChannel",
+            "ssmmessages:CreateDataChannel",
+            "ssmmessages:OpenControlChannel",
+            "ssmmessages:OpenDataChannel",
+          ],
+          Resource: "*",
         },
         { Sid: "Log", Effect: "Allow", Action: ["logs:CreateLogStream", "logs:PutLogEvents"], Resource: `${logs}:*` },
         {

@@ -5,6 +5,7 @@ import { threadId } from "node:worker_threads";
 import * as aws from "@pulumi/aws";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
 import { type BuildOptions, buildSync } from "esbuild";
 import type { Architecture } from "../../plan/pooler-host.ts";
 import type { Common, Place } from "./contract.ts";
@@ -66,15 +67,18 @@ export class PoolerImage extends pulumi.ComponentResource {
     new aws.ecr.LifecyclePolicy("pooler", { repository: repository.name, policy: keepLast(KEPT) }, child);
     const context = hostContext(stack);
     const login = aws.ecr.getAuthorizationTokenOutput({ registryId: repository.registryId }, child);
+    const content = contentOf(context, base, architecture);
+    // Tags cannot be used again, and the way back to an earlier content builds and pushes it as a release of its own.
+    const release = new random.RandomId("release", { byteLength: 8, keepers: { content } }, { parent: this });
     const image = new docker.Image(
       "pooler",
       {
-        imageName: pulumi.interpolate`${repository.repositoryUrl}:${releaseOf(context, base, architecture)}`,
+        imageName: pulumi.interpolate`${repository.repositoryUrl}:${content}-${release.hex}`,
         build: { context, dockerfile: join(context, "Dockerfile"), args: { BASE: base }, platform: PLATFORM[architecture] },
         registry: { server: repository.repositoryUrl, username: login.userName, password: pulumi.secret(login.password) },
       },
-      // The login is a new one at every run; it is no reason to push again.
-      { parent: this, ignoreChanges: ["registry"] },
+      // The login is a new one at every run and ends after 12 hours; of the registry the provider compares the server only.
+      { parent: this },
     );
     this.digest = image.repoDigest;
     this.repositoryArn = repository.arn;
@@ -109,11 +113,8 @@ function hostContext(stack: string): string {
   return context;
 }
 
-/**
- * A tag for what the image is made of, because tags of the repository cannot be used again. The context's path is in it: from another
- * checkout the image is built anew, and hosts are replaced once.
- */
-function releaseOf(context: string, base: string, architecture: string): string {
+/** A hash of what the image is made of. The context's path is in it: from another checkout the image is built anew, and hosts are replaced once. */
+function contentOf(context: string, base: string, architecture: string): string {
   const hash = createHash("sha256").update(JSON.stringify([context, base, architecture]));
   for (const file of ["Dockerfile", "host.mjs"]) hash.update(readFileSync(join(context, file)));
   return hash.digest("hex").slice(0, 16);

@@ -53,19 +53,20 @@ export class AwsTarget extends pulumi.ComponentResource implements Target {
     const places = this.#places(config, topology, common);
     const home = places[topology.regions[0]]!;
     const run: Run = { config, topology, common, home, places };
-    const { secrets, master } = this.#secrets(run);
+    const made = this.#secrets(run);
     const database = new Database(
       "database",
       {
         ...common,
         topology,
         places,
-        password: master,
+        password: made.byRole[ROLES.admin]!,
         retentionDays: config.backup.retentionDays,
         lastVersion: last?.postgresVersion,
       },
       child,
     ).refs;
+    const secrets = this.#store(run, made, database);
     const zoneId = new Dns(
       "dns",
       {
@@ -127,34 +128,36 @@ export class AwsTarget extends pulumi.ComponentResource implements Target {
     );
   }
 
-  /** @returns where the stack's secrets are, and the password of RDS' master user in clear */
-  #secrets({ config, topology, common, home, places }: Run): { secrets: SecretRefs; master: pulumi.Output<string> } {
+  #secrets({ config, topology }: Run): Secrets {
     const { stack, endpoint, regionalReads } = topology;
-    const logins = [endpoint.write.user, endpoint.read.user];
-    const made = new Secrets(
+    return new Secrets(
       "secrets",
       {
         stack,
-        logins: [...logins, ROLES.monitor, CACHE_USERS.app.role],
+        logins: [...loginsOf(topology), ROLES.monitor, CACHE_USERS.app.role],
         rotation: config.rotation,
         hosts: { [POOLER]: [endpoint.host, ...regionalReads.map(({ host }) => host)] },
       },
       { parent: this },
     );
-    const store = new Store(
+  }
+
+  /** Where the stack's secrets are. */
+  #store({ topology, common, home, places }: Run, made: Secrets, { nodes }: DatabaseRefs): SecretRefs {
+    return new Store(
       "store",
       {
         ...common,
-        logins,
+        logins: loginsOf(topology),
         passwords: made.byRole,
         identity: made.identities.apply((all) => all[POOLER]!),
         ca: made.ca,
         home,
         copies: Object.values(places).filter((place) => !place.home),
+        after: nodes.map(({ instance }) => instance),
       },
       { parent: this, provider: home.provider },
-    );
-    return { secrets: store.refs, master: made.byRole[ROLES.admin]! };
+    ).refs;
   }
 
   /** The hosts of every region that the configuration names; held databases of a region that was taken out need none. */
@@ -176,6 +179,9 @@ export class AwsTarget extends pulumi.ComponentResource implements Target {
     });
   }
 }
+
+/** Roles of the application. */
+const loginsOf = ({ endpoint }: Topology): readonly string[] => [endpoint.write.user, endpoint.read.user];
 
 /** The endpoint itself and not the name that leads to it: its certificate bears its own name. */
 function cacheUrl(cache: CacheRefs | null, { passwords }: SecretRefs): pulumi.Output<string> {

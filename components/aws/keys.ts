@@ -1,20 +1,21 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { Common } from "./contract.ts";
+import { type Common, EVENT_BRIDGE } from "./contract.ts";
 
 export interface KeyArgs extends Common {
   region: string;
   partition: string;
   accountId: pulumi.Input<string>;
-  /** A key that exists; its policy is its owner's, and must let CloudWatch Logs and the services of `SERVICES` use it. */
+  /** A key that exists; its policy is its owner's, and must let CloudWatch Logs, EventBridge and the services of `SERVICES` use it. */
   existing: string | null;
 }
 
-/** Services that write to encrypted topics in nobody's name: alarms, RDS events, schedules, backups. */
-const SERVICES = ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com", "events.amazonaws.com", "backup.amazonaws.com"];
+/** Services that write to encrypted topics in nobody's name and say for which account: alarms, RDS events, backups. */
+const SERVICES = ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com", "backup.amazonaws.com"];
 
 /**
  * The key of one region. Everything at rest is encrypted with it; the material rotates once a year, by AWS.
+ * It stays when the stack or the region goes.
  * What a change costs: none of the arguments replaces the key; another `existing` key would replace every database, so `protect` refuses.
  */
 export class Keys extends pulumi.ComponentResource {
@@ -37,7 +38,8 @@ export class Keys extends pulumi.ComponentResource {
         policy: pulumi.output(accountId).apply((account) => keyPolicy(partition, region, account)),
         tags: tags(part),
       },
-      { parent: this, protect },
+      // Final snapshots and what is in the vaults can be read only as long as their key is there: it ends by its owner's hand.
+      { parent: this, protect, retainOnDelete: true },
     );
     new aws.kms.Alias(part, { name: `alias/${naming(part, 200)}`, targetKeyId: key.keyId }, { parent: this });
     return key.arn;
@@ -67,6 +69,8 @@ function keyPolicy(partition: string, region: string, account: string): string {
         Resource: "*",
         Condition: { StringEquals: { "aws:SourceAccount": account } },
       },
+      // EventBridge names no account: under a condition its messages would be dropped without a word. The topic itself is the limit.
+      { Sid: "Events", Effect: "Allow", Principal: { Service: EVENT_BRIDGE }, Action: use, Resource: "*" },
     ],
   });
 }

@@ -35,6 +35,8 @@ export class Network extends pulumi.ComponentResource {
   readonly zones: readonly pulumi.Output<string>[];
   /** Route tables of the private subnets; none where the VPC is not ours. */
   readonly routeTableIds: readonly pulumi.Output<string>[];
+  /** Stands when the private subnets have their way out; nothing where the VPC is not ours. */
+  readonly wayOut: readonly pulumi.Resource[];
 
   constructor(name: string, args: NetworkArgs, options?: pulumi.ComponentResourceOptions) {
     super("pgladder:aws:Network", name, {}, options);
@@ -44,6 +46,7 @@ export class Network extends pulumi.ComponentResource {
     this.privateSubnetIds = made.privateSubnetIds;
     this.zones = made.zones;
     this.routeTableIds = made.routeTableIds;
+    this.wayOut = made.wayOut;
     this.registerOutputs({ vpcId: this.vpcId });
   }
 
@@ -57,6 +60,7 @@ export class Network extends pulumi.ComponentResource {
       privateSubnetIds: subnetIds.map((id) => pulumi.output(id)),
       zones: subnetIds.map((_, i) => zones.apply((names) => names[i]!)),
       routeTableIds: [],
+      wayOut: [],
     };
   }
 
@@ -95,13 +99,13 @@ export class Network extends pulumi.ComponentResource {
     };
     const table = (part: string, subnetOf: aws.ec2.Subnet) => {
       const made = new aws.ec2.RouteTable(part, { vpcId: vpc.id, tags: tagged(part) }, child);
-      new aws.ec2.RouteTableAssociation(part, { routeTableId: made.id, subnetId: subnetOf.id }, child);
-      return made;
+      const used = new aws.ec2.RouteTableAssociation(part, { routeTableId: made.id, subnetId: subnetOf.id }, child);
+      return { routes: made, used };
     };
     const toAnywhere = "0.0.0.0/0";
     const gateways = Array.from({ length: args.gateways }, (_, i) => {
       const open = subnet("public", i);
-      const routes = table(`public-${i + 1}-${region}`, open);
+      const { routes } = table(`public-${i + 1}-${region}`, open);
       const route = new aws.ec2.Route(
         `public-${i + 1}-${region}`,
         { routeTableId: routes.id, destinationCidrBlock: toAnywhere, gatewayId: internet.id },
@@ -117,13 +121,13 @@ export class Network extends pulumi.ComponentResource {
     });
     const privates = Array.from({ length: ZONES }, (_, i) => {
       const made = subnet("private", i);
-      const routes = table(`private-${i + 1}-${region}`, made);
-      new aws.ec2.Route(
+      const { routes, used } = table(`private-${i + 1}-${region}`, made);
+      const route = new aws.ec2.Route(
         `private-${i + 1}-${region}`,
         { routeTableId: routes.id, destinationCidrBlock: toAnywhere, natGatewayId: gateways[i % gateways.length]!.id },
         child,
       );
-      return { subnet: made, routes };
+      return { subnet: made, routes, wayOut: [used, route] };
     });
     // Free, and images and backups come and go by it instead of through the metered gateway.
     new aws.ec2.VpcEndpoint(
@@ -144,6 +148,7 @@ export class Network extends pulumi.ComponentResource {
       privateSubnetIds: privates.map(({ subnet: { id } }) => id),
       zones: privates.map(({ subnet: { availabilityZone } }) => availabilityZone),
       routeTableIds: privates.map(({ routes: { id } }) => id),
+      wayOut: privates.flatMap(({ wayOut }) => wayOut),
     };
   }
 

@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { Common, Place } from "./contract.ts";
+import { type Common, EVENT_BRIDGE, type Place } from "./contract.ts";
 
 export interface NoticesArgs extends Common {
   places: Readonly<Record<string, Place>>;
@@ -8,8 +8,8 @@ export interface NoticesArgs extends Common {
   receivers: readonly string[];
 }
 
-/** Services that tell the topic something in nobody's name. The regions' keys let the same ones use them. */
-const SENDERS = ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com", "events.amazonaws.com"];
+/** Services that tell the topic something in nobody's name, and for which account. The regions' keys let the same ones use them. */
+const SENDERS = ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"];
 
 /** Where alarms, events of RDS and failed backups are sent: a topic in each region, because an alarm reaches its own region's only. */
 export class Notices extends pulumi.ComponentResource {
@@ -53,6 +53,8 @@ function topicPolicy(arn: string, account: string): string {
         Resource: arn,
         Condition: { StringEquals: { "aws:SourceAccount": account } },
       },
+      // EventBridge takes no condition here: with one its messages would be dropped without a word.
+      { Sid: "Events", Effect: "Allow", Principal: { Service: EVENT_BRIDGE }, Action: "sns:Publish", Resource: arn },
       {
         Sid: "Encrypted",
         Effect: "Deny",

@@ -76,6 +76,7 @@ export function makePlaces(args: PlacesArgs, parent: pulumi.Resource): Readonly<
         vpcId: network.vpcId,
         vpcCidr: network.vpcCidr,
         privateSubnetIds: network.privateSubnetIds,
+        wayOut: network.wayOut,
         zones: network.zones,
         securityGroups: security.groups,
         kmsKeyArn: key.arn,

@@ -53,7 +53,7 @@ export class Pooler extends pulumi.ComponentResource {
     );
     const host = hostOf(topology, place);
     const door = new Door(`door-${place.region}`, { ...args, port: topology.port, host }, child);
-    const parameter = this.#settings(part, args);
+    const { parameter, settings } = this.#settings(part, args);
     const role = new HostRole(
       `role-${part}`,
       {
@@ -67,7 +67,9 @@ export class Pooler extends pulumi.ComponentResource {
       child,
     );
     const template = this.#template(part, role.profileArn, { parameter, logGroup: logGroupName, group: groupName, hook: part }, args);
-    const group = this.#group(part, groupName, template, door, role, args);
+    // A host finds all that it needs when it starts: `up` gives it 15 minutes, and databases take longer.
+    const after = [...role.after, ...door.after, settings, ...args.secrets.after, ...place.wayOut];
+    const group = this.#group(part, groupName, template, door.targetGroupArn, after, args);
     // Not one of the group's initial hooks: changing those would replace the group.
     const hook = new aws.autoscaling.LifecycleHook(
       part,
@@ -92,8 +94,8 @@ export class Pooler extends pulumi.ComponentResource {
     this.registerOutputs({ host });
   }
 
-  /** @returns the parameter's name */
-  #settings(part: string, args: PoolerArgs): string {
+  /** @returns the parameter's name, known before it is there, and the parameter, which waits for every database */
+  #settings(part: string, args: PoolerArgs): { parameter: string; settings: pulumi.Resource } {
     const { place, topology, database, secrets, proxy, naming, tags } = args;
     const name = `/${naming(part)}/settings`;
     const roles = Object.fromEntries(rolesOf(args).map(([role, secret]) => [role, secret.name]));
@@ -109,7 +111,7 @@ export class Pooler extends pulumi.ComponentResource {
         }),
       ),
     );
-    new aws.ssm.Parameter(
+    const settings = new aws.ssm.Parameter(
       part,
       // Room for the pools of every stage; 4 KB would be enough for the first ones only.
       {
@@ -123,7 +125,7 @@ export class Pooler extends pulumi.ComponentResource {
       },
       { parent: this },
     );
-    return name;
+    return { parameter: name, settings };
   }
 
   #template(
@@ -141,6 +143,7 @@ export class Pooler extends pulumi.ComponentResource {
           region: place.region,
           image: digest,
           imageRegion: image.region,
+          processes: topology.pooling.processes,
           secrets: [...its, secrets.poolerIdentity.name],
           authorities: rdsAuthorities(place.partition),
         }),
@@ -181,8 +184,8 @@ export class Pooler extends pulumi.ComponentResource {
     part: string,
     groupName: string,
     template: aws.ec2.LaunchTemplate,
-    door: Door,
-    role: HostRole,
+    targetGroupArn: pulumi.Input<string>,
+    dependsOn: pulumi.Resource[],
     { place, topology, naming, tags }: PoolerArgs,
   ): aws.autoscaling.Group {
     const count = topology.poolers.filter(({ region }) => region === place.region).length;
@@ -195,7 +198,7 @@ export class Pooler extends pulumi.ComponentResource {
         maxSize: 2 * count,
         vpcZoneIdentifiers: [...place.privateSubnetIds],
         launchTemplate: { id: template.id, version: template.latestVersion.apply(String) },
-        targetGroupArns: [door.targetGroupArn],
+        targetGroupArns: [targetGroupArn],
         healthCheckType: "ELB",
         healthCheckGracePeriod: START,
         defaultInstanceWarmup: START,
@@ -209,7 +212,7 @@ export class Pooler extends pulumi.ComponentResource {
         tags: Object.entries({ ...tags(part), Name: naming(part, 128) }).map(([key, value]) => ({ key, value, propagateAtLaunch: true })),
       },
       // A group is gone when its hosts are, and those may take their time.
-      { parent: this, dependsOn: [...role.after, ...door.after], customTimeouts: { delete: "30m" } },
+      { parent: this, dependsOn, customTimeouts: { delete: "30m" } },
     );
   }
 }

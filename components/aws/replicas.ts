@@ -37,7 +37,7 @@ export interface StandbyArgs extends InstanceArgs {
 /**
  * A replica in another region: encrypted with that region's key, in that region's subnets, with a parameter group of its own. It is
  * ready to be promoted: it has backups (without them a promotion restarts it and the first backup has to be waited for) and
- * everything that a primary has but the second zone. Promotion itself is a person's step (`ladder promote`): AWS cannot undo it.
+ * everything that a primary has but the second zone. Promotion itself is a person's step (docs/aws.md): AWS cannot undo it.
  */
 export function standbyOf(primary: DatabaseNode, args: StandbyArgs): DatabaseNode {
   return makeInstance(args, {

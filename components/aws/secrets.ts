@@ -16,6 +16,11 @@ export interface StoreArgs extends Common {
   home: { region: string; kmsKeyArn: pulumi.Input<string> };
   /** Further regions get copies, so that they can go on when the home region cannot be reached. */
   copies: readonly { region: string; kmsKeyArn: pulumi.Input<string> }[];
+  /**
+   * What a new value waits for: the databases. The agent tells them new passwords right after; until then whoever reads a secret should
+   * find the one that still holds, also while a class is changed or an update fails on the way.
+   */
+  after: readonly pulumi.Resource[];
 }
 
 /** What the platform logs in with. RDS has no replication and rewind users, and its poolers know passwords, not certificates. */
@@ -37,22 +42,33 @@ export class Store extends pulumi.ComponentResource {
     const { passwords, identity, ca, logins } = args;
     const known = (role: string) => passwords[role]!.apply((password) => JSON.stringify({ username: role, password }));
     const roles = [...PLATFORM, ...logins];
+    const versions: pulumi.Resource[] = [];
+    const secret = (owner: string, kind: "password" | "identity", value: pulumi.Output<string>) => {
+      const { ref, version } = this.#secret(owner, kind, value, args);
+      versions.push(version);
+      return ref;
+    };
     this.refs = {
-      roles: Object.fromEntries(roles.map((role) => [role, this.#secret(role, "password", known(role), args)])),
-      poolerIdentity: this.#secret(
+      roles: Object.fromEntries(roles.map((role) => [role, secret(role, "password", known(role))])),
+      poolerIdentity: secret(
         "pooler",
         "identity",
         pulumi.all([identity, ca]).apply(([its, authority]) => JSON.stringify({ ...its, ca: authority })),
-        args,
       ),
       passwords: pulumi.secret(pulumi.all(Object.fromEntries(roles.map((role) => [role, passwords[role]!])))),
       caCertificate: ca,
+      after: versions,
     };
     this.registerOutputs({});
   }
 
-  #secret(owner: string, kind: "password" | "identity", value: pulumi.Output<string>, args: StoreArgs): SecretRef {
-    const { home, copies, naming, tags, protect } = args;
+  #secret(
+    owner: string,
+    kind: "password" | "identity",
+    value: pulumi.Output<string>,
+    args: StoreArgs,
+  ): { ref: SecretRef; version: pulumi.Resource } {
+    const { home, copies, naming, tags, protect, after } = args;
     const part = `${kind}-${owner}`;
     // Not the hash at the end: Secrets Manager adds six characters of its own, and a look-up by part of an ARN would mix them up.
     const name = `${naming(owner, 200)}/${kind}`;
@@ -73,13 +89,16 @@ export class Store extends pulumi.ComponentResource {
       part,
       { secretId: secret.id, secretString: pulumi.secret(value) },
       // The version before stays readable as AWSPREVIOUS; AWS clears it away with the next one.
-      { parent: this, retainOnDelete: true },
+      { parent: this, retainOnDelete: true, dependsOn: [...after] },
     );
     return {
-      name,
-      arn: secret.arn,
-      versionId: version.versionId,
-      arnIn: (region) => secret.arn.apply((arn) => arn.replace(`:${home.region}:`, `:${region}:`)),
+      ref: {
+        name,
+        arn: secret.arn,
+        versionId: version.versionId,
+        arnIn: (region) => secret.arn.apply((arn) => arn.replace(`:${home.region}:`, `:${region}:`)),
+      },
+      version,
     };
   }
 }

@@ -5,6 +5,8 @@ export interface BootInput {
   /** Image by digest, and the region of the repository that it is in. */
   image: string;
   imageRegion: string;
+  /** PgBouncer processes of a host. Its program reads the number at its start only: another one makes new hosts. */
+  processes: number;
   /** Name of the host's settings in Parameter Store. */
   parameter: string;
   /** Names in Secrets Manager of everything that the host must know. */
@@ -151,6 +153,7 @@ const environment = (input: BootInput): string =>
     LOG_GROUP: input.logGroup,
     GROUP: input.group,
     HOOK: input.hook,
+    PROCESSES: input.processes,
   })
     .map(([key, value]) => `${key}=${value}\n`)
     .join("");

@@ -12,6 +12,7 @@ import {
   looksSecret,
   policy,
   publicSubnets,
+  type Statement,
 } from "../read.ts";
 import type { Kind, Rule } from "../types.ts";
 
@@ -27,8 +28,17 @@ const WITHOUT_RESOURCE = [
   ...["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs"],
   ...["ecr:GetAuthorizationToken", "elasticloadbalancing:DescribeTargetHealth", "rds:DescribeDBInstances"],
   "secretsmanager:BatchGetSecretValue",
+  ...["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel"],
+  ...["ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"],
   ...["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
 ];
+
+/** EventBridge says no account when it sends to a topic: under a condition its messages would never arrive. It may do that and no more. */
+const SENDING = ["sns:Publish", "kms:Decrypt", "kms:GenerateDataKey*"];
+const isEventBridge = ({ principals, actions }: Statement) =>
+  principals.length > 0 &&
+  principals.every((who) => who === "Service:events.amazonaws.com") &&
+  actions.every((action) => SENDING.includes(action));
 
 const environment = (inputs: unknown) => Object.values((at(inputs, "environment.variables") ?? {}) as Record<string, unknown>);
 
@@ -88,9 +98,11 @@ export const ACCESS: readonly Rule[] = [
     ["KMS.5", "CKV_AWS_33"],
     ["kms.Key"],
     "policy",
-    "no key for everybody, and services under a condition",
+    "no key for everybody, and services but EventBridge under a condition",
     (each) =>
-      allows(each) && (isPublic(each) || (each.principals.some((who) => who.startsWith("Service:")) && each.condition === undefined)),
+      allows(each) &&
+      (isPublic(each) ||
+        (each.principals.some((who) => who.startsWith("Service:")) && each.condition === undefined && !isEventBridge(each))),
   ),
   argument("secret-key", ["CKV_AWS_149"], SECRET, "kmsKeyId", "a key of the stack or the operator", isGiven),
   argument("secret-copies-key", ["CKV_AWS_149"], SECRET, "replicas", "copies with a key of their region", (copies) =>
@@ -126,8 +138,8 @@ export const ACCESS: readonly Rule[] = [
     ["SNS.4", "CKV_AWS_169"],
     ["sns.TopicPolicy"],
     "policy",
-    "senders by name and of this account",
-    (each) => allows(each) && (isPublic(each) || each.condition === undefined),
+    "senders by name and of this account, which EventBridge alone does not say",
+    (each) => allows(each) && (isPublic(each) || (each.condition === undefined && !isEventBridge(each))),
   ),
   argument("topic-tls", ["CIS AWS 2.1.1"], "sns.TopicPolicy", "policy", "what does not come by TLS is denied", deniesPlain),
   argument(

@@ -137,7 +137,7 @@ test.each([
   expect(ofType(made, "backup.RestoreTestingSelection")).toHaveLength(schedules.length);
 });
 
-test("without protection a vault goes with what is in it", async () => {
+test("without protection too a vault that still holds snapshots is not deleted", async () => {
   const made = await runAws({ stage: 1, protect: false });
-  expect(the(made, "backup.Vault", `backups-${HOME}`)).toMatchObject({ protect: false, args: { forceDestroy: true } });
+  expect(the(made, "backup.Vault", `backups-${HOME}`)).toMatchObject({ protect: false, args: { forceDestroy: false } });
 });

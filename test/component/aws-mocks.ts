@@ -23,6 +23,8 @@ export interface Made {
   ignoreChanges: readonly string[];
   retainOnDelete: boolean;
   customTimeouts: pulumi.CustomTimeouts | undefined;
+  /** What it was told to wait for, as short type and name. */
+  dependsOn: readonly string[];
 }
 
 export interface RunOptions {
@@ -116,6 +118,7 @@ interface Options {
   ignoreChanges: readonly string[];
   retainOnDelete: boolean;
   customTimeouts: pulumi.CustomTimeouts | undefined;
+  dependsOn: readonly string[];
 }
 
 /**
@@ -126,6 +129,7 @@ export async function recorded(build: (options: pulumi.ComponentResourceOptions)
   const made: Omit<Made, keyof Options>[] = [];
   const options = new Map<string, Options>();
   const names = new Map<pulumi.Resource, string>();
+  const types = new Map<pulumi.Resource, string>();
   const calls = { ...CALLS, ...run.calls };
   await pulumi.runtime.setMocks(
     {
@@ -149,6 +153,8 @@ export async function recorded(build: (options: pulumi.ComponentResourceOptions)
   );
   const look: pulumi.ResourceTransformation = ({ type, name, resource, opts }) => {
     names.set(resource, name);
+    types.set(resource, shortType(type));
+    const before = [opts.dependsOn ?? []].flat() as readonly pulumi.Resource[];
     const { ignoreChanges = [], retainOnDelete = false, customTimeouts } = opts as pulumi.CustomResourceOptions;
     options.set(`${type} ${name}`, {
       parent: opts.parent && names.get(opts.parent),
@@ -156,6 +162,7 @@ export async function recorded(build: (options: pulumi.ComponentResourceOptions)
       ignoreChanges,
       retainOnDelete,
       customTimeouts,
+      dependsOn: before.map((each) => `${types.get(each)} ${names.get(each)}`),
     });
     return undefined;
   };

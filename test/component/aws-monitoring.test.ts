@@ -41,11 +41,12 @@ describe("stage 3 in two regions", () => {
       {
         Sid: "Services",
         Effect: "Allow",
-        Principal: { Service: ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com", "events.amazonaws.com"] },
+        Principal: { Service: ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"] },
         Action: "sns:Publish",
         Resource: topic(AWAY),
         Condition: { StringEquals: { "aws:SourceAccount": ACCOUNT } },
       },
+      { Sid: "Events", Effect: "Allow", Principal: { Service: "events.amazonaws.com" }, Action: "sns:Publish", Resource: topic(AWAY) },
       {
         Sid: "Encrypted",
         Effect: "Deny",

@@ -131,16 +131,27 @@ describe("one region, one pooler (stage 1)", () => {
 
   test("makes one key that rotates, is protected, and serves the region's logs and this account's notices only", () => {
     const key = the(made, "kms.Key", `key-${HOME}`);
-    expect(key).toMatchObject({ protect: true, args: { enableKeyRotation: true, deletionWindowInDays: 30 } });
-    const [account, logs, notices] = JSON.parse(key.args.policy as string).Statement;
+    expect(key).toMatchObject({ protect: true, retainOnDelete: true, args: { enableKeyRotation: true, deletionWindowInDays: 30 } });
+    const [account, logs, notices, events, ...more] = JSON.parse(key.args.policy as string).Statement;
     expect(account.Principal).toEqual({ AWS: `arn:aws:iam::${ACCOUNT}:root` });
     expect([logs.Principal, logs.Condition]).toEqual([
       { Service: `logs.${HOME}.amazonaws.com` },
       { ArnLike: { "kms:EncryptionContext:aws:logs:arn": `arn:aws:logs:${HOME}:${ACCOUNT}:*` } },
     ]);
-    expect([notices.Action, notices.Condition]).toEqual([
+    expect([notices.Principal, notices.Action, notices.Condition]).toEqual([
+      { Service: ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com", "backup.amazonaws.com"] },
       ["kms:Decrypt", "kms:GenerateDataKey*"],
       { StringEquals: { "aws:SourceAccount": ACCOUNT } },
+    ]);
+    expect([events, more]).toEqual([
+      {
+        Sid: "Events",
+        Effect: "Allow",
+        Principal: { Service: "events.amazonaws.com" },
+        Action: ["kms:Decrypt", "kms:GenerateDataKey*"],
+        Resource: "*",
+      },
+      [],
     ]);
     expect(the(made, "kms.Alias", `key-${HOME}`).args.name).toMatch(/^alias\/pgladder-dev-key-us-east-1-[0-9a-f]{6}$/);
   });
@@ -149,9 +160,11 @@ describe("one region, one pooler (stage 1)", () => {
     const owners = ["app", "app_ro", "cache_app", "ladder_admin", "ladder_agent", "ladder_monitor"];
     expect(names(ofType(made, "secretsmanager.Secret"))).toEqual(["identity-pooler", ...owners.map((role) => `password-${role}`)]);
     for (const role of owners) {
-      const { args, secret, retainOnDelete } = the(made, "secretsmanager.SecretVersion", `password-${role}`);
+      const { args, secret, retainOnDelete, dependsOn } = the(made, "secretsmanager.SecretVersion", `password-${role}`);
       expect(args.secretString).toBe(JSON.stringify({ username: role, password: `secret-password-${role}` }));
       expect([secret, retainOnDelete]).toEqual([["secretString"], true]);
+      // A new password is not told to anybody before the databases stand as they should.
+      expect(dependsOn).toEqual(ofType(made, "rds.Instance").map(({ name }) => `rds.Instance ${name}`));
     }
     expect(JSON.parse(the(made, "secretsmanager.SecretVersion", "identity-pooler").args.secretString as string)).toEqual({
       certificate: "certificate-pooler\n",

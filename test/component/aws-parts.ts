@@ -41,6 +41,7 @@ export function placeOf(region: string, options: pulumi.ComponentResourceOptions
     vpcId: pulumi.output(`vpc-${region}`),
     vpcCidr: pulumi.output("10.64.0.0/16"),
     privateSubnetIds: [1, 2, 3].map((n) => pulumi.output(`subnet-${n}`)),
+    wayOut: [],
     zones: ["a", "b", "c"].map((zone) => pulumi.output(`zone-${zone}`)),
     securityGroups: Object.fromEntries(wearers.map((each) => [each, pulumi.output(`sg-${each}`)])) as unknown as SecurityGroups,
     kmsKeyArn: pulumi.output(keyOf(region)),
@@ -62,6 +63,7 @@ export const secretsOf = (): SecretRefs => ({
   poolerIdentity: secret("pooler", "identity"),
   passwords: pulumi.secret(Object.fromEntries(ROLES.map((role) => [role, `password-of-${role}`]))),
   caCertificate: pulumi.output("ca"),
+  after: [],
 });
 
 /** Every node of the topology, at a host of its name. */

@@ -2,6 +2,7 @@
  * What the AWS target asks for before its databases: pooler hosts and their door, every promised argument with its value. Cannot prove that AWS takes it, nor that a host starts: test/postgres/pooler-host.test.ts runs the host's program
  * before real servers, test/unit/pooler-boot.test.ts its scripts. Nothing of it has run on AWS.
  */
+import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Pooler } from "../../components/aws/pooler.ts";
@@ -19,13 +20,23 @@ interface Case {
   proxy?: string;
   zones?: readonly string[];
   protect?: boolean;
+  /** Given a way out and a secret's version to wait for. */
+  told?: boolean;
 }
 
-const run = (given: Given, { region = HOME, stack = "dev", project = "pgladder", proxy, zones, protect = true }: Case = {}) =>
+const run = (given: Given, { region = HOME, stack = "dev", project = "pgladder", proxy, zones, protect = true, told = false }: Case = {}) =>
   recorded(
     (options) => {
       const topology = topologyOf(given, stack);
-      const place = placeOf(region, options, { protect, ...(zones ? { zones: zones.map((zone) => pulumi.output(zone)) } : {}) });
+      const waits = told && {
+        wayOut: [new aws.ec2.Route("out", { routeTableId: "table" }, options)],
+        versions: [new aws.secretsmanager.SecretVersion("app", { secretId: "app" }, options)],
+      };
+      const place = placeOf(region, options, {
+        protect,
+        ...(waits && { wayOut: waits.wayOut }),
+        ...(zones ? { zones: zones.map((zone) => pulumi.output(zone)) } : {}),
+      });
       new Pooler(
         `pooler-${region}`,
         {
@@ -33,7 +44,7 @@ const run = (given: Given, { region = HOME, stack = "dev", project = "pgladder",
           place,
           topology,
           database: databaseOf(topology, options),
-          secrets: secretsOf(),
+          secrets: { ...secretsOf(), ...(waits && { after: waits.versions }) },
           image: { digest: "registry.test/pooler@sha256:0123", repositoryArn: "arn:repository", region: HOME, architecture: "x86_64" },
           zoneId: "ZMADE",
           proxy: proxy ?? null,
@@ -61,7 +72,7 @@ describe("stage 2", () => {
     expect(own.map(({ type, name }) => `${shortType(type)} ${name}`).sort()).toEqual(
       [
         ...["autoscaling.Group", "autoscaling.LifecycleHook", "cloudwatch.LogGroup", "ec2.LaunchTemplate", "iam.InstanceProfile"],
-        ...["iam.Role", "iam.RolePolicy", "iam.RolePolicyAttachment", "ssm.Parameter"],
+        ...["iam.Role", "iam.RolePolicy", "ssm.Parameter"],
       ]
         .map((type) => `${type} ${part}`)
         .concat(["lb.Listener", "lb.LoadBalancer", "lb.TargetGroup", "route53.Record"].map((type) => `${type} door-${HOME}`))
@@ -191,10 +202,20 @@ describe("stage 2", () => {
       ["kms:Decrypt", keyOf(HOME)],
       ["ecr:GetAuthorizationToken", "*"],
       [["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], "arn:repository"],
+      [
+        [
+          "ssm:UpdateInstanceInformation",
+          "ssmmessages:CreateControlChannel",
+          "ssmmessages:CreateDataChannel",
+          "ssmmessages:OpenControlChannel",
+          "ssmmessages:OpenDataChannel",
+        ],
+        "*",
+      ],
       [["logs:CreateLogStream", "logs:PutLogEvents"], `arn:aws:cloudwatch:${HOME}:${ACCOUNT}:${part}:*`],
       ["autoscaling:CompleteLifecycleAction", `arn:aws:autoscaling:${HOME}:${ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/${group}`],
     ]);
-    expect(the(made, "iam.RolePolicyAttachment", part).args.policyArn).toBe("arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore");
+    expect(ofType(made, "iam.RolePolicyAttachment")).toEqual([]);
   });
 
   test("its settings are a parameter under the region's key: nodes by host, names of secrets, no secret", () => {
@@ -223,7 +244,7 @@ describe("stage 2", () => {
     expect(boot.length).toBeLessThan(16_384);
     expect(boot).toContain("\nIMAGE=registry.test/pooler@sha256:0123\n");
     expect(boot).toContain('\nSECRETS="app/password app_ro/password ladder_agent/password ladder_monitor/password pooler/identity"\n');
-    expect(boot).toContain(`\nHOOK=${part}\n`);
+    expect(boot).toContain(`\nHOOK=${part}\nPROCESSES=1\n`);
   });
 
   test("logs are kept a year under the region's key", () => {
@@ -231,7 +252,27 @@ describe("stage 2", () => {
   });
 });
 
+test("hosts start when settings, secrets, rights and the door are there, and the private subnets' way out", async () => {
+  const made = await run({ stage: 2 }, { told: true });
+  expect(the(made, "autoscaling.Group", `pooler-${HOME}`).dependsOn.toSorted()).toEqual([
+    "ec2.Route out",
+    `iam.RolePolicy pooler-${HOME}`,
+    `lb.Listener door-${HOME}`,
+    `route53.Record door-${HOME}`,
+    "secretsmanager.SecretVersion app",
+    `ssm.Parameter pooler-${HOME}`,
+  ]);
+});
+
 describe("other stages and places", () => {
+  test("another number of processes on the same class makes new hosts: their program reads it at its start", async () => {
+    const [three, four] = [await run({ stage: 2, pooler: { processes: 3 } }), await run({ stage: 2, pooler: { processes: 4 } })];
+    const template = (made: readonly Made[]) => the(made, "ec2.LaunchTemplate", `pooler-${HOME}`).args;
+    expect([template(three).instanceType, template(four).instanceType]).toEqual(["c6i.xlarge", "c6i.xlarge"]);
+    expect(bootOf(three)).toContain("\nPROCESSES=3\n");
+    expect(bootOf(four)).toBe(bootOf(three).replace("PROCESSES=3", "PROCESSES=4"));
+  });
+
   test("stage 1 has one host, stage 3 one core for each of its processes, and room for the pools of every stage in its settings", async () => {
     const one = await run({ stage: 1 });
     const three = await run({ stage: 3 });

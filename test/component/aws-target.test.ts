@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Given } from "../support/config.ts";
-import { left, type Made, ofType, runAws, runTarget, shortType } from "./aws-mocks.ts";
+import { left, type Made, ofType, runAws, runTarget, shortType, the } from "./aws-mocks.ts";
 
 const AWAY = "eu-west-1";
 
@@ -168,6 +168,19 @@ describe("what the stack exports", () => {
   test("without monitoring there is no dashboard", async () => {
     expect((await runTarget({ stage: 1, monitoring: false })).outputs.dashboardUrl).toBe("");
   });
+});
+
+test("pooler hosts start after the databases, their secrets' values and the private subnets' way out", async () => {
+  const made = await runAws({ stage: 2 });
+  const home = "us-east-1";
+  const owners = ["app", "app_ro", "cache_app", "ladder_admin", "ladder_agent", "ladder_monitor"];
+  expect(the(made, "autoscaling.Group", `pooler-${home}`).dependsOn.toSorted()).toEqual(
+    [
+      ...[1, 2, 3].flatMap((n) => ["ec2.Route", "ec2.RouteTableAssociation"].map((type) => `${type} private-${n}-${home}`)),
+      ...["identity-pooler", ...owners.map((role) => `password-${role}`)].map((name) => `secretsmanager.SecretVersion ${name}`),
+      ...[`iam.RolePolicy pooler-${home}`, `lb.Listener door-${home}`, `route53.Record door-${home}`, `ssm.Parameter pooler-${home}`],
+    ].sort(),
+  );
 });
 
 test("a rotation makes new passwords for those that log in, and for nobody else", async () => {

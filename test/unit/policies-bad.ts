@@ -157,6 +157,7 @@ export const BAD: Readonly<Record<string, readonly [path: string, change: Change
   "kms-policy": [
     ["policy", { key: { policy: document({ ...rootMayAll, Principal: "*" }) } }],
     ["policy", { key: { policy: document({ ...rootMayAll, Principal: { Service: "events.amazonaws.com" } }) } }],
+    ["policy", { key: { policy: document({ ...rootMayAll, Action: "kms:Decrypt", Principal: { Service: "cloudwatch.amazonaws.com" } }) } }],
   ],
   "secret-key": [["kmsKeyId", { secret: { kmsKeyId: undefined } }]],
   "secret-copies-key": [["replicas", { secret: { replicas: [{ region: "eu-west-1" }] } }]],

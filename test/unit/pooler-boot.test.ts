@@ -13,6 +13,7 @@ const INPUT: BootInput = {
   region: "eu-west-1",
   image: "1.registry.test/pooler@sha256:0123",
   imageRegion: "us-east-1",
+  processes: 2,
   parameter: "/dev/settings",
   secrets: ["app/password", "pooler/identity"],
   logGroup: "/pgladder/pooler",
@@ -121,6 +122,7 @@ describe("the first start", () => {
       LOG_GROUP: "/pgladder/pooler",
       GROUP: "pooler-group",
       HOOK: "pooler-hook",
+      PROCESSES: "2",
       INSTANCE: "i-0123",
     });
   });

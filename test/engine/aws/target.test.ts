@@ -25,6 +25,29 @@ test("a failed first up resumes: nothing made, made but not ready", async () => 
   expect(await stack.preview()).toEqual([]);
 });
 
+test("another image, and the way back: each is pushed under a tag of its own and reaches the hosts", async () => {
+  const stack = await CloudStack.open(cloud, "prod");
+  const running = () =>
+    cloud.things("LaunchTemplate").map(({ state }) => /^IMAGE=(.*)$/m.exec(Buffer.from(String(state.userData), "base64").toString())?.[1]);
+  const seen = [...running()];
+  for (const config of [{ ...one, images: JSON.stringify({ postgres: "debian:sid-slim" }) }, one]) {
+    stack.configure(config);
+    await stack.up();
+    seen.push(...running());
+  }
+  expect(
+    seen.map((image) =>
+      image
+        ?.replace(/[0-9a-f]{64}$/, "")
+        .split("/")
+        .at(-1)
+        ?.replace(/-[0-9a-f]{6}@/, "@"),
+    ),
+  ).toEqual(Array.from({ length: 3 }, () => "pgladder-prod-pooler@sha256:"));
+  expect(new Set(seen).size).toBe(3);
+  expect(await stack.preview()).toEqual([]);
+});
+
 test("destroy refuses protected parts, and AWS refuses what Pulumi was told to let go", async () => {
   const stack = await CloudStack.open(cloud, "prod");
   const before = cloud.account.read().things.length;
@@ -45,7 +68,10 @@ test("a second stack in the same account meets none of the first one's names", a
   await second.up();
   expect(cloud.account.read().things.length).toBe(2 * first.length);
   await second.destroy();
-  expect(cloud.account.read().things.map(({ id }) => id)).toEqual(first.map(({ id }) => id));
+  const [still, own] = [first.map(({ id }) => id), cloud.account.read().things];
+  expect(own.slice(0, still.length).map(({ id }) => id)).toEqual(still);
+  // Its final snapshot could not be read without.
+  expect(own.slice(still.length).map(({ type }) => type)).toEqual(["aws:kms/key:Key"]);
 });
 
 /** What a company's account may have already. */

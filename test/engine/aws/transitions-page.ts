@@ -15,7 +15,8 @@ run on AWS.** Stalls are AWS' own figures, never measured here.
 
 Read it so: what is *changed in place* keeps its data and its address. No way replaces or deletes a database, a cache, a key, a secret or a
 backup vault: what a smaller configuration no longer wants is held until \`release\` lets it go, and a region that was removed goes in
-two explicit steps ([AWS](aws.md)).
+two explicit steps ([AWS](aws.md)). Of what is *deleted*, keys stay at AWS and older versions of secrets until AWS clears them away: only the stack
+lets go of them.
 `;
 
 const count = (steps: readonly Step[], op: Op) => steps.filter((step) => step.op === op).length;

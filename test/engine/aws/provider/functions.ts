@@ -1,4 +1,5 @@
 /** What the provider answers without making anything (`aws.getAvailabilityZones` and the like). */
+import { randomUUID } from "node:crypto";
 import { listOf, objectsOf, type Props, textOf, textsOf, type Value } from "../../../../offline/bridge/values.ts";
 import { ACCOUNT_ID, type Account } from "./account.ts";
 
@@ -92,7 +93,8 @@ export function functions(account: Account, own: () => string): Readonly<Record<
     "aws:ecr/getAuthorizationToken:getAuthorizationToken": async (args) => ({
       authorizationToken: "QVdTOnRva2Vu",
       userName: "AWS",
-      password: "token",
+      // Another one each time, as at AWS.
+      password: `token-${randomUUID()}`,
       proxyEndpoint: `https://${ACCOUNT_ID}.dkr.ecr.${regionOf(args)}.amazonaws.com`,
       expiresAt: "2026-01-01T12:00:00Z",
       id: regionOf(args),
