@@ -62,10 +62,17 @@ export class Servers {
   }
 }
 
-/** Whether any server of HAProxy's backend `replicas` takes reads. @param stat what `show stat` says */
-export function replicasServe(stat: string): boolean {
+/** HAProxy's backend `replicas`: whether any of its servers takes reads, and how often it has lost the last one that did. */
+export interface ReplicaReads {
+  serve: boolean;
+  losses: number;
+}
+
+/** @param stat what `show stat` says */
+export function replicaReads(stat: string): ReplicaReads {
   const [header = "", ...rows] = stat.split("\n").filter((line) => line.trim() !== "");
   const columns = header.replace(/^# /, "").split(",");
   const backend = rows.map((row) => row.split(",")).find(([name, server]) => name === "replicas" && server === "BACKEND");
-  return Number(backend?.[columns.indexOf("act")] ?? 0) > 0;
+  const number = (column: string) => Number(backend?.[columns.indexOf(column)] ?? 0);
+  return { serve: number("act") > 0, losses: number("chkdown") };
 }

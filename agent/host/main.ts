@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { HEALTH_PORT } from "../../plan/render/haproxy-rds.ts";
 import { POOLER_FILES } from "../../plan/render/pgbouncer.ts";
 import { hostFiles, type Inputs, putFiles, readInputs } from "./files.ts";
-import { replicasServe, runtime, Servers } from "./haproxy.ts";
+import { type ReplicaReads, replicaReads, runtime, Servers } from "./haproxy.ts";
 import { serveHealth } from "./health.ts";
 import { Nodes } from "./nodes.ts";
 import { type Kept, onConsole, startHaproxy, startPgbouncer } from "./processes.ts";
@@ -28,7 +28,7 @@ const poolers: Kept[] = Array.from({ length: processes }, (_, index) => startPgb
 let serving = false;
 let leaving = false;
 /** Whether reads have a replica. */
-let replicas = false;
+let replicas: ReplicaReads = { serve: false, losses: 0 };
 
 let telling = Promise.resolve();
 /** Tells HAProxy what changed, one after the other; what it did not hear it is told at the next look. */
@@ -76,8 +76,9 @@ async function look(): Promise<void> {
 /** Connections of read pools that went to the primary for want of a replica would stay there for an hour: new ones, once there is one. */
 async function bringReadsBack(): Promise<void> {
   const before = replicas;
-  replicas = replicasServe(await runtime(["show stat replicas 2 -1"]));
-  if (before || !replicas) return;
+  replicas = replicaReads(await runtime(["show stat replicas 2 -1"]));
+  // Between two looks they may have gone and come back.
+  if (!replicas.serve || (before.serve && before.losses === replicas.losses)) return;
   log("reads go to replicas");
   for (const { database, to } of inputs.settings.pools) if (to === "replicas") await each(`RECONNECT ${database}`);
 }

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hostFiles, putFiles, readInputs } from "../../agent/host/files.ts";
-import { replicasServe, Servers } from "../../agent/host/haproxy.ts";
+import { replicaReads, Servers } from "../../agent/host/haproxy.ts";
 import { answer } from "../../agent/host/health.ts";
 import type { Nodes } from "../../agent/host/nodes.ts";
 import { hostSettings } from "../../plan/pooler-host.ts";
@@ -119,11 +119,12 @@ describe("what HAProxy is told", () => {
   });
 
   test.each([
-    ["2", true],
-    ["0", false],
-  ])("%s active replicas: reads have one: %s", (active, expected) => {
-    const stat = `# pxname,svname,scur,act,bck\nreplicas,main-2,0,1,0\nreplicas,BACKEND,0,${active},0\n\n`;
-    expect(replicasServe(stat)).toBe(expected);
+    ["2", "0", { serve: true, losses: 0 }],
+    ["1", "3", { serve: true, losses: 3 }],
+    ["0", "1", { serve: false, losses: 1 }],
+  ])("%s active replicas, lost %s times", (active, down, expected) => {
+    const stat = `# pxname,svname,scur,act,bck,chkfail,chkdown\nreplicas,main-2,0,1,0,9,9\nreplicas,BACKEND,0,${active},0,,${down}\n\n`;
+    expect(replicaReads(stat)).toEqual(expected);
   });
 });
 
