@@ -25,12 +25,6 @@ export class Owed {
     return [...this.#debts.values()].reduce((sum, debt) => sum + (debt.all ? 1 : debt.keys.size), 0);
   }
 
-  /** The cache may hold a value of this key that this process knows to be old. */
-  has(space: Invalidates, key: string): boolean {
-    const debt = this.#debts.get(space);
-    return debt !== undefined && (debt.all || debt.keys.has(key));
-  }
-
   /** @param key null: all keys of the space */
   add(space: Invalidates, key: string | null): void {
     const debt = this.#debts.get(space) ?? { all: false, keys: new Map(), added: 0 };

@@ -92,11 +92,7 @@ export class Reader<V> {
   }
 
   async #fetch(key: string, loader: () => Promise<V>, options: Call, flight: Pick<Flight, "dirty">): Promise<Landed> {
-    const { counters, owed } = this.#shared;
-    if (owed.has(this.#store, key)) {
-      counters.add("bypassed");
-      return { data: await this.#load(key, loader, options), sure: false };
-    }
+    const { counters } = this.#shared;
     const keep = this.#local.keeps && this.#shared.coherent();
     const kept = (data: Buffer, remaining: number): Landed => {
       if (keep && !flight.dirty && this.#shared.coherent()) this.#local.set(key, data, remaining);

@@ -132,8 +132,6 @@ describe("three groups", () => {
     expect(cache.figures().owed).toBeGreaterThan(0);
     await bench.valkey.takeOver(1);
     expect(await bench.disagreements()).not.toEqual([]);
-    // What this process has changed itself it reads from the database until then.
-    for (const key of KEYS) expect([key, await space.getOrLoad(key, bench.load(key))]).toEqual([key, 2]);
     await eventually(cache.figures.bind(cache), ({ owed }) => owed === 0);
     await everyKeyAgrees(cache);
   });
