@@ -11,7 +11,7 @@ export interface CacheDoorInput {
 /**
  * haproxy.cfg of the cache's door: leads to the primary, whichever node that is, and passes TLS through untouched. A node counts when
  * it calls itself primary and its cluster works, so one that comes back after a fail-over gets nobody before it knows better.
- * A connection that does not come about within a second is tried on another node; one to a node that is dead ends within 5 s. Not by
+ * A connection that does not come about within a second is tried on another node; one to a node that is dead ends by TCP's user time-out or keepalive. Not by
  * `on-marked-down shutdown-sessions`: with that HAProxy 3.0 holds for ever what it is just connecting (tried; without it nothing hangs).
  * Connections to a primary that has become a replica are ended by the agent.
  * The container's own health check gets as far as the port.

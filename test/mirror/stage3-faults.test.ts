@@ -66,8 +66,6 @@ async function withApplication(work: (application: CachedApplication) => Promise
   try {
     await sleep(2_000);
     await work(application);
-    // Keys with a debt are read past the cache. New ones come while a copy is behind, so that there are none at some moment is enough.
-    await expect.poll(application.owed, PATIENTLY).toBe(0);
     await sleep(2_000);
   } finally {
     await application.stop();

@@ -31,8 +31,6 @@ export interface CachedCounts {
 
 export interface CachedApplication {
   counts: CachedCounts;
-  /** Invalidations that the cache has not confirmed yet. */
-  owed: () => number;
   /** Ends the loops; nothing is under way afterwards. */
   stop: () => Promise<void>;
 }
@@ -91,7 +89,6 @@ export async function runCached(place: CachedPlace, onWrite: (writes: number) =>
   ];
   return {
     counts,
-    owed: () => cache.figures().owed,
     stop: async () => {
       stopped = true;
       await Promise.all(loops);
