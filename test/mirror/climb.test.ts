@@ -5,10 +5,8 @@
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { renderVerdict } from "../../rehearsal/render.ts";
-import { tableRows } from "../../rehearsal/table.ts";
-import { type Verdict, verdict } from "../../rehearsal/verdict.ts";
-import { startLoad } from "../../rehearsal/workload.ts";
+import type { Verdict } from "../../rehearsal/verdict.ts";
+import { underLoad } from "../support/load.ts";
 import { TestStack } from "../support/stack.ts";
 
 let stack: TestStack;
@@ -20,22 +18,8 @@ beforeAll(async () => {
 });
 afterAll(async () => stack?.destroy());
 
-/** Runs `work` under 20 clients that write at a steady rate, and compares their record with the table. */
-async function underLoad(table: string, work: (mark: (text: string) => void) => Promise<void>): Promise<Verdict> {
-  const load = await startLoad({ writeUrl, readUrl, ledger: join(stack.folder, `${table}.sqlite`), clients: 20, rate: 50, table });
-  try {
-    await work((text) => load.mark(text));
-  } finally {
-    await load.stop();
-  }
-  try {
-    const result = await verdict(load.ledger, tableRows(writeUrl, table));
-    console.log(renderVerdict(result));
-    return result;
-  } finally {
-    load.ledger.close();
-  }
-}
+const load = (table: string, work: (mark: (text: string) => void) => Promise<void>) =>
+  underLoad({ writeUrl, readUrl, folder: stack.folder, table }, work);
 
 /** What must hold of every run: not one write failed, nothing is damaged, and the read URL takes no writes. */
 function expectNothingLost({ passed, reasons, writes, reads, damage }: Verdict): void {
@@ -102,7 +86,7 @@ test("a second up changes nothing", async () => {
 });
 
 test("1 → 2 → 1 under load: nothing fails, nothing is lost, nothing restarts, the URLs stay", async () => {
-  const result = await underLoad("climb_writes", async (mark) => {
+  const result = await load("climb_writes", async (mark) => {
     const [start, before] = [await started(writeUrl), await stack.running()];
     mark("up to stage 2");
     await stack.climb({ stage: "2" });
@@ -128,7 +112,7 @@ test("1 → 2 → 1 under load: nothing fails, nothing is lost, nothing restarts
 });
 
 test("letting go under load: main-2 and its data are gone after the second up, and no write or read failed", async () => {
-  const result = await underLoad("release_writes", async (mark) => {
+  const result = await load("release_writes", async (mark) => {
     const start = await started(writeUrl);
     mark("protection off");
     await stack.climb({}, { release: "true" });
@@ -147,7 +131,7 @@ test("letting go under load: main-2 and its data are gone after the second up, a
 });
 
 test("changed parameters under load: one is reloaded, one restarts PostgreSQL while clients wait", async () => {
-  const result = await underLoad("parameter_writes", async (mark) => {
+  const result = await load("parameter_writes", async (mark) => {
     const [start, before] = [await started(writeUrl), await stack.running()];
     mark("random_page_cost");
     await stack.climb({ settings: JSON.stringify({ random_page_cost: "1.75" }) });
