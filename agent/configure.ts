@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type pg from "pg";
 import { type PatroniDynamic, ROLES } from "../plan/render/patroni.ts";
 import { ms } from "../plan/types.ts";
-import { type Context, connectPrimary, exclusively, until, withClient } from "./connections.ts";
+import { type Context, connectPrimary, exclusively, shardContexts, until, withClient } from "./connections.ts";
 import { putBack } from "./haproxy.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { Patroni } from "./patroni.ts";
@@ -19,31 +19,67 @@ export function withGeneration(dynamic: PatroniDynamic): { generation: string; c
 }
 
 /**
- * Makes the cluster what `desired` says, as far as that needs no restart: settings, database, platform schema, passwords,
+ * Makes every cluster what `desired` says, as far as that needs no restart: settings, database, platform schema, passwords,
  * the pooler's files. Safe to run twice and while another run is under way.
+ *
+ * @throws when a cluster could not be configured; a shard that is away holds up no other.
  */
 export async function configure(context: Context, platformFolder: string): Promise<void> {
-  const { desired, log } = context;
-  const patroni = new Patroni(desired.cluster.nodes, context.files);
+  const shards = shardContexts(context).map((each) => each.context);
+  const failures: string[] = [];
+  const eachShard = async (all: readonly Context[], work: (shard: Context) => Promise<void>): Promise<Context[]> => {
+    const results = await Promise.allSettled(all.map(work));
+    return all.filter((shard, i) => {
+      const result = results[i]!;
+      if (result.status === "rejected") failures.push(`${shard.desired.cluster.name}: ${(result.reason as Error).message}`);
+      return result.status === "fulfilled";
+    });
+  };
+  await reach(context);
+  const there = await eachShard(shards, reach);
+  await exclusively(context, async () => {
+    await settle(context, platformFolder);
+    const settled = await eachShard(there, (shard) => settle(shard, platformFolder));
+    await poolerCommand(context, "RELOAD");
+    for (const name of await pausedDatabases(context)) await poolerCommand(context, `RESUME ${name}`);
+    // One after another: what they pause is paused for all of the pooler's new connections.
+    for (const each of [context, ...settled]) await openDoors(each);
+  });
+  if (failures.length > 0) throw new Error(failures.join("\n"));
+}
+
+/** Waits for a primary and for the pooler's way to it, and hands over the settings. */
+async function reach(context: Context): Promise<void> {
+  const patroni = new Patroni(context.desired.cluster.nodes, context.files);
   await until("a primary", 300_000, () => patroni.leader());
   await applySettings(context, patroni);
   await until("the pooler's way to the primary", 60_000, () => withClient(connectPrimary(context, "postgres"), async () => true));
-  await exclusively(context, async (client) => {
+}
+
+async function settle(context: Context, platformFolder: string): Promise<void> {
+  const { desired, log } = context;
+  // Patroni may be handing over just now, and a busy machine may need more than one try.
+  const reachable = (database: string) => until("a connection to the primary", 60_000, () => connectPrimary(context, database));
+  await withClient(reachable("postgres"), async (client) => {
     await completeBootstrap(client);
     await createDatabase(client, desired.database, log);
-    const connect = () => connectPrimary(context, desired.database);
+    const connect = () => reachable(desired.database);
     await applyMigrations({ connect, folder: platformFolder, set: "platform", lockTimeout: ms(5_000), log });
     await setPasswords(client, context);
     await setRoleParameters(client, context);
   });
-  await poolerCommand(context, "RELOAD");
-  for (const name of await pausedDatabases(context)) await poolerCommand(context, `RESUME ${name}`);
+}
+
+/** Nodes that go get no reads, those that are there get them again and read their files. */
+async function openDoors(context: Context): Promise<void> {
+  const { nodes } = context.desired.cluster;
+  const patroni = new Patroni(nodes, context.files);
   for (const { name } of await patroni.members()) {
-    if (!desired.cluster.nodes.includes(name)) await readsLeave(context, name);
+    if (!nodes.includes(name)) await readsLeave(context, name);
   }
-  for (const node of desired.cluster.nodes) {
+  for (const node of nodes) {
     await putBack(context, node);
-    await patroni.reload(node).catch((error: Error) => log(`${node} will read its files when it is up: ${error.message}`));
+    await patroni.reload(node).catch((error: Error) => context.log(`${node} will read its files when it is up: ${error.message}`));
   }
 }
 

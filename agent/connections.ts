@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import pg from "pg";
-import type { Desired, Passwords } from "../plan/desired.ts";
-import { WRITE_PORT } from "../plan/render/haproxy.ts";
+import type { Desired, DesiredCluster, DesiredShard, Passwords } from "../plan/desired.ts";
 import { ROLES } from "../plan/render/patroni.ts";
 import { POOLER_ADMIN } from "../plan/render/pgbouncer.ts";
 import { UNAUDITED } from "./audit.ts";
@@ -15,7 +14,25 @@ export interface Context {
   log: (line: string) => void;
   /** The primary of a managed server, by a name that follows it; undefined where Patroni keeps the cluster behind our own pooler. */
   managed?: { host: string; port: number };
+  /** The whole of it, where this is the context of one shard. */
+  entry?: Context;
 }
+
+/**
+ * The same with another cluster in the place of the one that clients enter by: what works on `desired.cluster` then works there.
+ * A shard has no cache and no shards of its own.
+ */
+export function clusterContext(context: Context, cluster: DesiredCluster): Context {
+  const entry = context.entry ?? context;
+  if (cluster.name === entry.desired.cluster.name) return entry;
+  const desired = { ...entry.desired, cluster, shards: [], cache: null };
+  const managed = entry.managed ? { managed: { ...entry.managed, host: cluster.nodes[0]! } } : {};
+  return { ...entry, ...managed, desired, entry, log: (line) => entry.log(`${cluster.name}: ${line}`) };
+}
+
+/** The contexts of the shards, held ones too. */
+export const shardContexts = (context: Context): readonly { shard: DesiredShard; context: Context }[] =>
+  context.desired.shards.map((shard) => ({ shard, context: clusterContext(context, shard) }));
 
 export function readContext(files: string, log: (line: string) => void): Context {
   const json = (name: string) => JSON.parse(readFileSync(`${files}/${name}`, "utf8"));
@@ -23,7 +40,8 @@ export function readContext(files: string, log: (line: string) => void): Context
 }
 
 /** Connects as the platform's administrator to the primary, wherever it is now. */
-export const connectPrimary = (context: Context, database: string): Promise<pg.Client> => connectThrough(context, WRITE_PORT, database);
+export const connectPrimary = (context: Context, database: string): Promise<pg.Client> =>
+  connectThrough(context, context.desired.cluster.doors.write, database);
 
 /** Connects as the platform's administrator through one of the pooler's HAProxy ports; to the primary itself where it has a name. */
 export function connectThrough(context: Context, port: number, database = "postgres"): Promise<pg.Client> {
@@ -96,11 +114,12 @@ export async function until<T>(what: string, timeout: number, attempt: () => Pro
   throw new Error(`${what}: not within ${Math.round(timeout / 1000)} s${last}`);
 }
 
-/** Key of the advisory lock in database `postgres` that lets one command of the agent change the cluster at a time. */
+/** Key of the advisory lock in database `postgres` of the entry cluster that lets one command of the agent change the clusters at a time. */
 export const AGENT_LOCK = 7_215_110;
 
-/** Holds the agent's lock on the primary while `work` runs. */
-export async function exclusively(context: Context, work: (client: pg.Client) => Promise<void>): Promise<void> {
+/** Holds the agent's lock while `work` runs: one lock for all clusters, because they share the pooler. */
+export async function exclusively({ entry, ...own }: Context, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const context = entry ?? own;
   // The mover may be restarting the primary just now.
   const connecting = until("a connection to the primary", 120_000, () => connectPrimary(context, "postgres"));
   await withClient(connecting, async (client) => {

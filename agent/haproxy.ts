@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:tls";
-import { CONTROL_PORT } from "../plan/render/haproxy.ts";
+
 import type { Context } from "./connections.ts";
 
 /** Runs one command of HAProxy's runtime interface, with the agent's certificate, and returns its answer. */
@@ -8,7 +8,7 @@ async function ask({ desired, files }: Context, command: string): Promise<string
   const { host } = desired.pooler;
   const tls = { ca: readFileSync(`${files}/ca.crt`), cert: readFileSync(`${files}/agent.crt`), key: readFileSync(`${files}/agent.key`) };
   return new Promise<string>((resolve, reject) => {
-    const socket = connect({ host, port: CONTROL_PORT, servername: host, timeout: 3_000, ...tls });
+    const socket = connect({ host, port: desired.cluster.doors.control, servername: host, timeout: 3_000, ...tls });
     let text = "";
     socket.on("secureConnect", () => socket.write(`${command}\n`));
     socket.on("data", (chunk) => {

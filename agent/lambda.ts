@@ -33,7 +33,8 @@ type Run = (context: Context, event: LambdaEvent, invocation: Invocation) => Pro
 const COMMANDS: Record<LambdaCommand, Run> = {
   configure: (context) => configureManaged(context, PLATFORM),
   migrate: (context) => migrateManaged(context, folder(APPLICATION), linter()),
-  move: (context, _event, invocation) => moveManaged(context, () => invocation.getRemainingTimeInMillis()),
+  move: (context, { nodes, release }, invocation) =>
+    moveManaged(context, { nodes, release, folder: folder(APPLICATION), remaining: () => invocation.getRemainingTimeInMillis() }),
   metrics: (context, event) =>
     // Lambda puts words before what console.log prints, and the line would be no metric any more.
     publishMetrics(context, { ...event, write: (line) => process.stdout.write(`${line}\n`), now: Date.now() }),

@@ -1,14 +1,13 @@
 import { readFileSync } from "node:fs";
-import { ms } from "../plan/types.ts";
 import { cacheKeeper } from "./cache/keeper.ts";
 import { configure } from "./configure.ts";
 import { connectPrimary, exclusively, readContext, withClient } from "./connections.ts";
+import { doctor } from "./doctor/command.ts";
 import { type FileSet, writeFiles } from "./files.ts";
 import { maintain } from "./maintenance/settle.ts";
 import { readView } from "./maintenance/view.ts";
-import { applyMigrations } from "./migrate/index.ts";
 import { readStatus, runMover } from "./move/run.ts";
-import { settleTables } from "./tables/index.ts";
+import { migrateStack } from "./shards/migrate.ts";
 import { vacate } from "./vacate.ts";
 
 const FILES = "/etc/pgladder";
@@ -28,19 +27,7 @@ const COMMANDS: Record<string, () => Promise<void>> = {
   /** The application's own SQL. */
   migrate: async () => {
     const context = readContext(FILES, log);
-    const connect = () => connectPrimary(context, context.desired.database);
-    await exclusively(context, async () => {
-      await applyMigrations({
-        connect,
-        folder: APPLICATION,
-        set: "app",
-        role: context.desired.users.write,
-        lockTimeout: ms(5_000),
-        log,
-        linter: LINTER,
-      });
-      await withClient(connect(), (client) => settleTables(client, context.desired, log));
-    });
+    await exclusively(context, () => migrateStack(context, { folder: APPLICATION, linter: LINTER }));
   },
   /** Walks the cluster towards what is desired, for ever. */
   move: async () => {
@@ -61,6 +48,10 @@ const COMMANDS: Record<string, () => Promise<void>> = {
     const context = readContext(FILES, log);
     const said = await withClient(connectPrimary(context, context.desired.database), (client) => maintain(client, what, object));
     console.log(JSON.stringify(said));
+  },
+  /** What stands in the way of sharding, as JSON; what the operator asks is JSON too. */
+  doctor: async () => {
+    console.log(JSON.stringify(await doctor(readContext(FILES, log), JSON.parse(process.argv[3] ?? "{}"))));
   },
   status: async () => console.log(JSON.stringify(readStatus(FILES, STATUS))),
 };

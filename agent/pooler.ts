@@ -1,5 +1,4 @@
 import type pg from "pg";
-import { READ_PORT, WRITE_PORT } from "../plan/render/haproxy.ts";
 import { type Context, connectPooler, connectThrough, until, withClient } from "./connections.ts";
 
 /** PgBouncer could not be paused: a transaction of the application went on for longer than the stall we allow. */
@@ -99,12 +98,14 @@ export async function poolerCommand(context: Context, command: string): Promise<
 
 /** Returns when the pooler reaches a primary that takes writes. */
 export async function primaryReachable(context: Context, timeout: number): Promise<void> {
-  await until("a primary behind the pooler", timeout, () => withClient(connectThrough(context, WRITE_PORT), isRecovering(false)), 20);
+  const { write } = context.desired.cluster.doors;
+  await until("a primary behind the pooler", timeout, () => withClient(connectThrough(context, write), isRecovering(false)), 20);
 }
 
 /** Returns when the pooler's reads lead to a replica. */
 export async function replicaReachable(context: Context, timeout: number): Promise<void> {
-  await until("a replica behind the pooler", timeout, () => withClient(connectThrough(context, READ_PORT), isRecovering(true)), 100);
+  const { read } = context.desired.cluster.doors;
+  await until("a replica behind the pooler", timeout, () => withClient(connectThrough(context, read), isRecovering(true)), 100);
 }
 
 const isRecovering = (wanted: boolean) => async (client: pg.Client) => {

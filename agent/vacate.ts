@@ -1,4 +1,4 @@
-import { type Context, connectPooler, exclusively, until, withClient } from "./connections.ts";
+import { type Context, clusterContext, connectPooler, exclusively, until, withClient } from "./connections.ts";
 import { takeOut } from "./haproxy.ts";
 import { perform } from "./move/steps.ts";
 import { Patroni } from "./patroni.ts";
@@ -14,6 +14,12 @@ const PATIENCE_FOR_READS = 60_000;
  * or the pooler's watchdog. Nothing to do where no cluster answers yet.
  */
 export async function vacate(context: Context, node: string): Promise<void> {
+  const { desired } = context;
+  const cluster = [desired.cluster, ...desired.shards].find(({ nodes }) => nodes.includes(node)) ?? desired.cluster;
+  await vacateIn(clusterContext(context, cluster), node);
+}
+
+async function vacateIn(context: Context, node: string): Promise<void> {
   const { desired, log } = context;
   const patroni = new Patroni(desired.cluster.nodes, context.files);
   const members = await patroni.members();
@@ -21,7 +27,7 @@ export async function vacate(context: Context, node: string): Promise<void> {
   if (leader === undefined || !members.some(({ name }) => name === node)) return log(`${node} is not part of a running cluster`);
   if (members.length === 1) return pauseAll(context);
   if (leader.name === node) await handOver(context, patroni, node);
-  await readsLeave(context, node);
+  await exclusively(context, () => readsLeave(context, node));
 }
 
 async function handOver(context: Context, patroni: Patroni, node: string): Promise<void> {
@@ -34,7 +40,7 @@ async function handOver(context: Context, patroni: Patroni, node: string): Promi
 
 /** Whoever configures the cluster next puts the node back, or the pooler's watchdog. */
 export async function readsLeave(context: Context, node: string): Promise<void> {
-  const databases = [`${context.desired.database}_read`];
+  const databases = [context.desired.cluster.pools.read];
   await until(`reads to leave ${node}`, PATIENCE_FOR_READS, async () => {
     await paused(context, { databases, patience: 1_000 }, () => takeOut(context, node));
     return true;
@@ -43,9 +49,9 @@ export async function readsLeave(context: Context, node: string): Promise<void> 
 }
 
 async function pauseAll(context: Context): Promise<void> {
-  const { database } = context.desired;
+  const { pools } = context.desired.cluster;
   await withClient(connectPooler(context), async (client) => {
-    const databases = [database, `${database}_read`];
+    const databases = [pools.write, pools.read];
     await noMoreLogins(client, databases, 1_000);
     for (const name of databases) await client.query(`PAUSE ${name}`);
   }).catch((error: Error) => context.log(`not paused: ${error.message}`));

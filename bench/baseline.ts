@@ -1,77 +1,23 @@
 /** Baselines: pgbench's TPC-B and select-only, and EXPLAIN (ANALYZE, BUFFERS) of the example application's main queries. */
-import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Client } from "pg";
 import { compareNames } from "../agent/migrate/order.ts";
+import { type PgbenchReport, type PgbenchTarget, pgbench, readReport } from "./pgbench.ts";
 
-const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, "..");
 
-export interface Baseline {
+export interface Baseline extends PgbenchReport {
   what: "TPC-B" | "select only";
   scale: number;
   clients: number;
   seconds: number;
-  transactionsPerSecond: number;
-  /** ms */
-  latency: number;
-  failed: number;
 }
 
-export interface BenchTarget {
-  /** The image that has pgbench. */
-  image: string;
-  /** Where to: a PostgreSQL URL as an application has it. */
-  url: string;
+export interface BenchTarget extends PgbenchTarget {
   scale: number;
   clients: number;
   seconds: number;
-}
-
-/** Reads pgbench's report. @throws Error where it has no figures */
-export function readReport(report: string): Pick<Baseline, "transactionsPerSecond" | "latency" | "failed"> {
-  const figure = (pattern: RegExp): number => Number(pattern.exec(report)?.[1] ?? Number.NaN);
-  const found = {
-    transactionsPerSecond: figure(/^tps = ([\d.]+)/m),
-    latency: figure(/^latency average = ([\d.]+) ms/m),
-    failed: figure(/^number of failed transactions: (\d+)/m),
-  };
-  if (Object.values(found).some(Number.isNaN))
-    throw new Error(`pgbench: got ${JSON.stringify(report.slice(-500))}, want tps, latency, failed`);
-  return found;
-}
-
-/** The password goes through the environment, so that it is not in the list of processes; the authority's file is read by whoever runs this. */
-async function pgbench({ image, url }: BenchTarget, args: readonly string[]): Promise<string> {
-  const target = new URL(url);
-  const password = decodeURIComponent(target.password);
-  target.password = "";
-  const authority = target.searchParams.get("sslrootcert");
-  const mount = authority !== null && existsSync(authority) ? ["-v", `${authority}:${authority}:ro`] : [];
-  const { stdout } = await run(
-    "docker",
-    [
-      "run",
-      "--rm",
-      "--network",
-      "host",
-      "--user",
-      `${process.getuid?.() ?? 0}`,
-      "-e",
-      "PGPASSWORD",
-      ...mount,
-      "--entrypoint",
-      "pgbench",
-      image,
-      ...args,
-      target.href,
-    ],
-    { env: { ...process.env, PGPASSWORD: password }, maxBuffer: 16 * 1024 * 1024 },
-  );
-  return stdout;
 }
 
 /**

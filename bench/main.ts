@@ -6,8 +6,10 @@ import { type Baseline, baselines, explained, makeExample } from "./baseline.ts"
 import { SETTINGS, startCache, startServer } from "./containers.ts";
 import { conversion } from "./conversion.ts";
 import { fill } from "./example.ts";
+import { moving } from "./moving.ts";
 import { baselineTable, type Found, ratioTable } from "./report.ts";
 import { runScenarios, SCENARIOS } from "./run.ts";
+import { shards } from "./shards.ts";
 
 interface Options {
   rows: number;
@@ -15,6 +17,7 @@ interface Options {
   seconds: number;
   scale: number;
   clients: number;
+  steps: string;
   only?: string[];
   url?: string;
   json: boolean;
@@ -27,6 +30,8 @@ interface Outcome {
   found: Found[];
   /** What a conversion under load measured. */
   conversion: string[];
+  /** The report of a rehearsed climb on bare servers. */
+  moving: string[];
   baselines: Baseline[];
   plans: Awaited<ReturnType<typeof explained>>;
 }
@@ -43,7 +48,7 @@ function atLeast(least: number): (text: string) => number {
 
 function scenarioNames(text: string): string[] {
   const names = text.split(",");
-  const known = ["baseline", "conversion", ...SCENARIOS.map(({ name }) => name)];
+  const known = ["baseline", "conversion", "moving", "shards", ...SCENARIOS.map(({ name }) => name)];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new InvalidArgumentError(`got ${unknown.join(", ")}, want some of ${known.join(", ")}`);
   return names;
@@ -59,7 +64,7 @@ async function throughUrl(url: string, options: Options): Promise<Outcome> {
   try {
     progress("pgbench");
     const measured = await baselines({ ...options, image, url }, client);
-    return { rows: 0, rounds: 0, settings: {}, found: [], conversion: [], baselines: measured, plans: await explained(client) };
+    return { rows: 0, rounds: 0, settings: {}, found: [], conversion: [], moving: [], baselines: measured, plans: await explained(client) };
   } finally {
     await client.end();
   }
@@ -70,14 +75,16 @@ async function onOwnServers(options: Options): Promise<Outcome> {
   const image = await imageOf("node", process.env.PGLADDER_TEST_IMAGE);
   const { clients } = options;
   const converted = only?.includes("conversion") ? await conversion({ image, rows, clients }, progress) : [];
+  const moved = only?.includes("moving") ? await moving(options, progress) : [];
+  const found = only?.includes("shards") ? [await shards({ rows, clients }, rounds, progress)] : [];
   const wanted = SCENARIOS.filter(({ name }) => only?.includes(name) ?? true);
   const server = await startServer(image);
   try {
     const cache = await startCache(await imageOf("cache", process.env.PGLADDER_TEST_CACHE_IMAGE));
     const client = await server.connect();
     try {
-      const found = await runScenarios(wanted, { client, cacheUrl: cache.url, rows }, rounds, progress);
-      const outcome: Outcome = { rows, rounds, settings: SETTINGS, found, conversion: converted, baselines: [], plans: [] };
+      found.push(...(await runScenarios(wanted, { client, cacheUrl: cache.url, rows }, rounds, progress)));
+      const outcome: Outcome = { rows, rounds, settings: SETTINGS, found, conversion: converted, moving: moved, baselines: [], plans: [] };
       if (only && !only.includes("baseline")) return outcome;
       progress("pgbench and plans");
       outcome.baselines = await baselines({ ...options, image, url: `postgresql://bench@127.0.0.1:${server.port}/bench` }, client);
@@ -94,12 +101,13 @@ async function onOwnServers(options: Options): Promise<Outcome> {
   }
 }
 
-function print({ found, conversion: converted, baselines: measured, plans }: Outcome): void {
+function print({ found, conversion: converted, moving: moved, baselines: measured, plans }: Outcome): void {
   const say = (lines: readonly string[]): void => void process.stdout.write(`${lines.join("\n")}\n\n`);
   if (found.length > 0) say(ratioTable(found));
   const facts = found.flatMap(({ scenario, facts }) => facts.map((fact) => `- ${scenario}: ${fact}`));
   if (facts.length > 0) say(facts);
   if (converted.length > 0) say(converted.map((fact) => `- conversion: ${fact}`));
+  if (moved.length > 0) say(moved);
   if (measured.length > 0) say(baselineTable(measured));
   for (const { query, plan } of plans) say([`${query}:`, ...plan.map((line) => `    ${line}`)]);
 }
@@ -110,13 +118,14 @@ const program = new Command("bench")
   .option("--rounds <n>", "rounds that count", atLeast(1), 7)
   .option(
     "--only <names>",
-    `some of: baseline, conversion (only when named), ${SCENARIOS.map(({ name }) => name).join(", ")}`,
+    `some of: baseline, conversion, moving and shards (only when named), ${SCENARIOS.map(({ name }) => name).join(", ")}`,
     scenarioNames,
   )
   .option("--url <url>", "pgbench and plans through this URL instead; it makes four tables pgbench_* there and removes them")
   .option("--scale <n>", "pgbench's scale: 100,000 accounts each", atLeast(1), 10)
-  .option("--clients <n>", "pgbench's connections, and those that write during a conversion", atLeast(1), 8)
+  .option("--clients <n>", "pgbench's connections, and those that write during a conversion or to shards", atLeast(1), 8)
   .option("--seconds <n>", "how long each of pgbench's two runs takes", atLeast(1), 10)
+  .option("--steps <list>", "of moving: as npm run rehearse takes them", "3,4,4x6,3")
   .option("--json", "everything that was measured, as JSON", false);
 
 try {

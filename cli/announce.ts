@@ -1,4 +1,4 @@
-import { clusterDynamic, entryCluster } from "../plan/mirror.ts";
+import { clusterDynamic, clusterParts } from "../plan/mirror.ts";
 import type { LastOutputs, Topology } from "../plan/topology.ts";
 import { canonicalName, needsRestart } from "../plan/tuning/parameters.ts";
 import type { Change } from "./progress.ts";
@@ -23,38 +23,54 @@ export function restartingParameters(
     .map((name) => ({ name, from: running[name], to: wanted[name] }));
 }
 
-/** The parameters that the nodes of the entry cluster shall run with. @throws InputError where their memory cannot hold. */
-export const wantedParameters = (topology: Topology): Readonly<Record<string, string>> => clusterDynamic(topology).postgresql.parameters;
+type Parameters = Readonly<Record<string, string>>;
+
+/** The parameters that each cluster's nodes shall run with, by cluster. @throws InputError where their memory cannot hold. */
+export const wantedParameters = (topology: Topology): Readonly<Record<string, Parameters>> =>
+  Object.fromEntries(topology.clusters.map(({ name }) => [name, clusterDynamic(topology, name).postgresql.parameters]));
 
 /**
  * What the next `up` interrupts, one line each; empty when nothing restarts.
  *
- * @param running parameters that the cluster runs with now; undefined where none runs
+ * @param running parameters that each cluster runs with now, by its name; missing where none runs
  */
 export function announceRestarts(
   changes: readonly Change[],
   topology: Topology,
   last: LastOutputs | undefined,
-  running: Readonly<Record<string, string>> | undefined,
+  running: Readonly<Record<string, Parameters>>,
 ): readonly string[] {
-  const { nodes } = entryCluster(topology);
-  const there = nodes.map(({ name }) => name).filter((name) => last?.nodes.some((node) => node.name === name));
   const replaced = changes.filter(({ op, kind }) => op === "replace" && kind === "container");
   const lines = replaced.map((change) => {
     const certain = JSON.stringify(change.inputs ?? {}).includes(UNKNOWN) && onlyLabels(change) ? "may be replaced" : "is replaced";
     const why = change.differs.length > 0 && certain === "is replaced" ? ` (${change.differs.join(", ")} changed)` : "";
     return `container ${change.name} ${certain}${why}: ${effectOn(change.name, topology)}`;
   });
-  const parameters = running && there.length > 0 ? restartingParameters(running, wantedParameters(topology)) : [];
-  if (parameters.length > 0) {
-    const who =
-      there.length > 1
-        ? `on ${there.join(", ")}, the replicas first, then the primary while the pooler holds its clients`
-        : `on ${there[0]} while the pooler holds its clients`;
-    const what = parameters.map(({ name, from = "unset", to = "unset" }) => `${name} ${from} -> ${to}`).join(", ");
-    lines.push(`PostgreSQL restarts ${who}: ${what}`);
-  }
-  return lines;
+  const wanted = wantedParameters(topology);
+  return [
+    ...lines,
+    ...topology.clusters.flatMap(({ name }) => {
+      const there = clusterParts(topology, name).nodes.filter((node) => last?.nodes.some((before) => before.name === node.name));
+      const changed = running[name] && there.length > 0 ? restartingParameters(running[name], wanted[name]!) : [];
+      return changed.length === 0
+        ? []
+        : [
+            parametersLine(
+              there.map((node) => node.name),
+              changed,
+            ),
+          ];
+    }),
+  ];
+}
+
+function parametersLine(nodes: readonly string[], parameters: readonly ParameterChange[]): string {
+  const who =
+    nodes.length > 1
+      ? `on ${nodes.join(", ")}, the replicas first, then the primary while the pooler holds its clients`
+      : `on ${nodes[0]} while the pooler holds its clients`;
+  const what = parameters.map(({ name, from = "unset", to = "unset" }) => `${name} ${from} -> ${to}`).join(", ");
+  return `PostgreSQL restarts ${who}: ${what}`;
 }
 
 const onlyLabels = ({ differs }: Change): boolean => differs.every((property) => property === "labels");

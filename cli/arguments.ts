@@ -21,9 +21,22 @@ export function readStage(text: string): Stage {
   return stage;
 }
 
+/** @throws UsageError for anything but a shard's number. */
+export function readShard(text = ""): number {
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new UsageError(`url shard: got ${JSON.stringify(text)}, want a shard's number from 0`);
+}
+
 /** @throws UsageError for anything but one of `kinds`. */
 export function readUrlKind(text: string, kinds: readonly UrlKind[] = URL_KINDS): UrlKind {
   const kind = kinds.find((each) => each === text);
   if (kind === undefined) throw new UsageError(`url: got ${JSON.stringify(text)}, want one of ${kinds.join(", ")}`);
   return kind;
+}
+
+/** @throws UsageError for anything but a share of 1. */
+export function readShare(text: string): number {
+  const share = Number(text);
+  if (text.trim() !== "" && share >= 0 && share <= 1) return share;
+  throw new UsageError(`--routed: got ${JSON.stringify(text)}, want a share from 0 to 1`);
 }

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { InputError, type Stage } from "../plan/types.ts";
-import { readStackName, readStage, readUrlKind, type UrlKind } from "./arguments.ts";
+import { readShard, readShare, readStackName, readStage, readUrlKind, type UrlKind } from "./arguments.ts";
 import { readCount, VIEWS, views } from "./commands/views.ts";
 import { Failure, UsageError } from "./failure.ts";
 import { type Report, reporter } from "./report.ts";
@@ -50,10 +50,13 @@ ladder
 ladder
   .command("url")
   .description("print a URL and nothing else")
-  .argument("<which>", "write, read, session or cache", (text) => readUrlKind(text))
-  .action(async (which: UrlKind) => {
-    const { url } = await import("./commands/urls.ts");
-    await url({ stack: stack(), kind: which }, report());
+  .argument("<which>", "write, read, session, cache or shard")
+  .argument("[shard]", "of shard: its number from 0")
+  .option("--read", "of shard: the one that its replicas answer")
+  .action(async (which: string, number: string | undefined, { read = false }: { read?: boolean }) => {
+    const { shardUrl, url } = await import("./commands/urls.ts");
+    if (which === "shard") return shardUrl({ stack: stack(), shard: readShard(number), read }, report());
+    await url({ stack: stack(), kind: readUrlKind(which) }, report());
   });
 
 ladder
@@ -97,6 +100,24 @@ ladder
   .action(async () => {
     const { finish } = await import("./commands/finish.ts");
     await finish({ stack: stack() }, report());
+  });
+
+ladder
+  .command("doctor")
+  .description("what stands in the way of sharding: tables, servers, statements; exit code 1 where something blocks")
+  .option("--stage <n>", "4: the climb is next, so what the gateway carries is measured as well", readStage)
+  .option("--measure", "measure what the gateway carries: about two seconds of load")
+  .option("--seconds <n>", "between two looks at the statements' counters", readCount, 5)
+  .option("--routed <share>", "of the calls that come through the client router or the shards' URLs: your word", readShare, 0)
+  .option(
+    "--routed-role <role>",
+    "a role whose statements all come that way; may be given again",
+    (role, roles) => [...roles, role],
+    [] as string[],
+  )
+  .action(async (options: { stage?: Stage; measure?: true; seconds: number; routed: number; routedRole: string[] }) => {
+    const { doctor } = await import("./commands/doctor.ts");
+    process.exitCode = await doctor({ stack: stack(), ...options }, report());
   });
 
 ladder

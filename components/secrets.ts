@@ -13,6 +13,8 @@ const PLATFORM_ROLES = [
   ROLES.admin,
   ROLES.replication,
   ROLES.rewind,
+  ROLES.gateway,
+  ROLES.gatewayRead,
   POOLER_ADMIN,
   CACHE_USERS.agent.role,
   CACHE_USERS.copy.role,

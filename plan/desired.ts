@@ -1,6 +1,8 @@
 import type { TableConfig } from "./config/tables.ts";
+import type { Doors } from "./render/haproxy.ts";
 import type { PatroniDynamic } from "./render/patroni.ts";
 import type { CacheUser } from "./render/valkey.ts";
+import type { ShardClass } from "./shards.ts";
 import type { KiB, Stage } from "./types.ts";
 
 /** What the agent shall make true inside the network: written by the program, read by every command of the agent. */
@@ -12,7 +14,12 @@ export interface Desired {
   /** Parameters of the application's sessions, by role: what may not hold for moves and migrations. */
   roleSettings: Readonly<Record<string, Readonly<Record<string, string>>>>;
   pooler: { host: string; port: number };
+  /** The cluster that clients enter by: the gateway where there are shards. */
   cluster: DesiredCluster;
+  /** Clusters of shards, held ones too. */
+  shards: readonly DesiredShard[];
+  /** Hash buckets of the shard key. */
+  buckets: number;
   /** null without a cache. */
   cache: DesiredCache | null;
   /** What the operator declared about tables, by name. */
@@ -24,11 +31,23 @@ export interface Desired {
 }
 
 export interface DesiredCluster {
+  name: string;
   /** Every node that runs, held ones too. */
   nodes: readonly string[];
   /** Nodes that may lead: those that the stage itself wants. */
   wanted: readonly string[];
   dynamic: PatroniDynamic;
+  /** Ports of the pooler's HAProxy in front of this cluster. */
+  doors: Doors;
+  /** The pooler's databases that lead to this cluster in transactions: its primary, its replicas. */
+  pools: { write: string; read: string };
+}
+
+/** A shard: a whole cluster. */
+export interface DesiredShard extends DesiredCluster {
+  index: number;
+  /** The rows that belong on it; null where the configuration no longer wants the shard. */
+  class: ShardClass | null;
 }
 
 export interface DesiredCache {

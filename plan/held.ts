@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { StackConfig } from "./config.ts";
 import type { CacheNode, Cluster, ConsensusMember, Held, Node, StatefulPart } from "./parts.ts";
+import { splitFrom } from "./shards.ts";
 import type { Topology } from "./topology.ts";
 import { DISKS, InputError, type KiB, type Problem, STAGES, type Stage, TARGETS, type Target } from "./types.ts";
 
@@ -19,6 +20,8 @@ export interface LastOutputs {
   readonly postgresVersion: number;
   /** Hash buckets of the shards. */
   readonly buckets: number;
+  /** By shard, the earlier one that it took half of, where that is not the default. */
+  readonly splits: Readonly<Record<string, number>>;
   /** Published port of each further region's poolers. */
   readonly regionPorts: Readonly<Record<string, number>>;
   readonly clusters: readonly Cluster[];
@@ -41,6 +44,8 @@ const LAST_OUTPUTS = z.object({
   port: count,
   postgresVersion: count,
   buckets: count,
+  // Stacks of earlier versions, which had no shards, wrote none.
+  splits: z.record(z.string(), count).default({}),
   regionPorts: z.record(z.string(), count),
   clusters: z.array(
     z.object({
@@ -97,7 +102,7 @@ export function parseLastOutputs(output: unknown): LastOutputs | undefined {
 
 /** The part of a topology that the next run needs, as plain JSON: `parseLastOutputs` reads it back unchanged. */
 export function toOutputs(topology: Topology): LastOutputs {
-  const { stage, target, database, port, postgresVersion, buckets, clusters, nodes, consensus, cache } = topology;
+  const { stage, target, database, port, postgresVersion, buckets, splits, clusters, nodes, consensus, cache } = topology;
   return {
     format: 1,
     stage,
@@ -107,6 +112,7 @@ export function toOutputs(topology: Topology): LastOutputs {
     port,
     postgresVersion,
     buckets,
+    splits,
     regionPorts: Object.fromEntries(topology.regionalReads.map((endpoint) => [endpoint.region, endpoint.port])),
     clusters,
     nodes,
@@ -148,6 +154,23 @@ export function keep<P extends StatefulPart>(wanted: readonly P[], last: readonl
   ];
 }
 
+const shardIndexes = (clusters: readonly Cluster[]) =>
+  clusters.flatMap(({ kind, follows, index }) => (kind === "shard" && follows === null ? [index] : []));
+
+/** How shards came about that the configuration no longer speaks of. */
+export function heldSplits(wanted: readonly Cluster[], last: LastOutputs | undefined): Readonly<Record<string, number>> {
+  const gone = shardIndexes(last?.clusters ?? []).filter((index) => !shardIndexes(wanted).includes(index));
+  return Object.fromEntries(Object.entries(last?.splits ?? {}).filter(([index]) => gone.includes(Number(index))));
+}
+
+function changedSplits({ profile }: StackConfig, clusters: readonly Cluster[], last: LastOutputs): readonly Problem[] {
+  const there = shardIndexes(last.clusters).filter((index) => shardIndexes(clusters).includes(index));
+  return there.flatMap((index) => {
+    const [got, was] = [splitFrom(index, profile.shards?.splits), splitFrom(index, last.splits)];
+    return got === was ? [] : [{ path: `pgladder:shards.splits.${index}`, got, want: `${was}: shard ${index} has its rows from there` }];
+  });
+}
+
 /**
  * Refuses what a running stack can never change in place: what applications rely on, and where its data is.
  * @throws InputError with all such changes.
@@ -174,6 +197,7 @@ export function refuseChanges(config: StackConfig, clusters: readonly Cluster[],
       got: buckets,
       want: `${last.buckets}: rows are spread over that many buckets, which are chosen once`,
     });
+  problems.push(...changedSplits(config, clusters, last));
   const moved = clusters.find((cluster) =>
     last.clusters.some(({ name, platform }) => name === cluster.name && platform !== cluster.platform),
   );

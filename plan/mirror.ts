@@ -1,13 +1,14 @@
 /** The docker target's files: what every container of a cluster reads, and what the agent is told to make true. */
 import { cacheDoorPort, cacheNodePort, foreseenCacheNodes } from "./cache.ts";
-import type { Desired, DesiredCache, Passwords } from "./desired.ts";
+import type { Desired, DesiredCache, DesiredCluster, Passwords } from "./desired.ts";
 import { renderCacheDoor } from "./render/cache-door.ts";
-import { renderHaproxy } from "./render/haproxy.ts";
+import { doorsOf, renderHaproxy, socketOf } from "./render/haproxy.ts";
 import { type PatroniDynamic, patroniDynamic, ROLES, renderPatroni } from "./render/patroni.ts";
 import { POOLER_ADMIN, renderPgbouncer } from "./render/pgbouncer.ts";
 import { renderPostgresql } from "./render/postgresql.ts";
 import { CACHE_USERS, renderCacheUsers, renderValkey } from "./render/valkey.ts";
-import { type CacheNode, type Cluster, heldParts, type Node, type Topology } from "./topology.ts";
+import { shardParts } from "./shard-map.ts";
+import { type CacheNode, type Cluster, heldParts, type Node, type Pool, type Topology } from "./topology.ts";
 import { roleTimeouts, tune } from "./tuning/index.ts";
 import { kib } from "./types.ts";
 
@@ -18,7 +19,7 @@ export const UIDS = { node: 5432, cache: 6379, pooler: 6432, agent: 7432 } as co
 const LEAST_MAXCONN = 1_000;
 
 /** Nodes of a cluster that the pooler looks for from the start, so that adding one restarts nothing. */
-const FORESEEN_NODES = 6;
+const FORESEEN_NODES = { entry: 6, shard: 4 } as const;
 
 export interface Identity {
   certificate: string;
@@ -42,23 +43,23 @@ export interface MirrorFile {
   gid: number;
 }
 
-/** The cluster that clients enter by, and its nodes in the order of their names. */
-export function entryCluster(topology: Topology): { cluster: Cluster; nodes: readonly Node[] } {
-  const cluster = topology.clusters.find(({ name }) => name === topology.entry)!;
+/** A cluster, the one that clients enter by unless another is named, and its nodes in the order of their names. */
+export function clusterParts(topology: Topology, name = topology.entry): { cluster: Cluster; nodes: readonly Node[] } {
+  const cluster = topology.clusters.find((each) => each.name === name)!;
   return { cluster, nodes: topology.nodes.filter((node) => node.cluster === cluster.name) };
 }
 
 /** Settings of a Patroni cluster: those of its smallest node, because any node may lead. */
-export function clusterDynamic(topology: Topology): PatroniDynamic {
-  const { cluster, nodes } = entryCluster(topology);
+export function clusterDynamic(topology: Topology, name = topology.entry): PatroniDynamic {
+  const { cluster, nodes } = clusterParts(topology, name);
   const smallest = nodes.reduce((a, b) => (b.machine.memory < a.machine.memory ? b : a));
   const parameters = renderPostgresql(tune(topology.tuning[smallest.name]!));
   return patroniDynamic({ parameters, synchronous: cluster.synchronous, database: topology.database });
 }
 
 export function desired(topology: Topology): Desired {
-  const { nodes } = entryCluster(topology);
-  const { stack, stage, database, endpoint, poolers } = topology;
+  const { nodes } = clusterParts(topology);
+  const { stack, stage, database, buckets, endpoint, poolers } = topology;
   const timeouts = roleTimeouts(topology.tuning[nodes[0]!.name]!);
   return {
     stack,
@@ -67,15 +68,30 @@ export function desired(topology: Topology): Desired {
     users: { write: endpoint.write.user, read: endpoint.read.user },
     roleSettings: { [endpoint.write.user]: timeouts, [endpoint.read.user]: timeouts },
     pooler: { host: poolers[0]!.name, port: endpoint.port },
-    cluster: {
-      nodes: nodes.map(({ name }) => name),
-      wanted: nodes.filter(({ held }) => held === false).map(({ name }) => name),
-      dynamic: clusterDynamic(topology),
-    },
+    cluster: desiredCluster(topology, topology.entry),
+    shards: shardParts(topology).map(({ cluster: { name, index }, class: rows }) => ({
+      ...desiredCluster(topology, name),
+      ...{ index, class: rows },
+    })),
+    buckets,
     cache: desiredCache(topology),
     tables: topology.tables,
     partitions: topology.partitions,
     held: heldParts(topology).map(({ name }) => name),
+  };
+}
+
+function desiredCluster(topology: Topology, name: string): DesiredCluster {
+  const { cluster, nodes } = clusterParts(topology, name);
+  const pool = (to: Pool["to"]) =>
+    topology.pools.find((each) => each.cluster === name && each.to === to && each.mode === "transaction")!.database;
+  return {
+    name,
+    nodes: nodes.map((node) => node.name),
+    wanted: nodes.filter(({ held }) => held === false).map((node) => node.name),
+    dynamic: clusterDynamic(topology, name),
+    doors: doorsOf(cluster),
+    pools: { write: pool("primary"), read: pool("replicas") },
   };
 }
 
@@ -91,8 +107,7 @@ function desiredCache({ cache, cacheDoor, port }: Topology): DesiredCache | null
 
 /** All files of all volumes. Contains every password: only ever a secret value. */
 export function mirrorFiles(topology: Topology, { ca, identities, passwords, digests }: MirrorSecrets): MirrorFile[] {
-  const { nodes, cluster } = entryCluster(topology);
-  const dynamic = clusterDynamic(topology);
+  const { poolers, pooling, port } = topology;
   const volume = (part: string, uid: number, files: Record<string, string>): MirrorFile[] =>
     Object.entries({ "ca.crt": ca, ...files }).map(([file, content]) => ({ path: `${part}/${file}`, content, uid, gid: uid }));
   const identity = (part: string, file: string) => ({
@@ -101,12 +116,13 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords, dig
   });
   const password = (role: string) => passwords[role]!;
   const etcd = topology.consensus.map(({ name }) => name);
-  const patroni = (name: string) =>
+  const dynamics = new Map(topology.clusters.map(({ name }) => [name, clusterDynamic(topology, name)]));
+  const patroni = ({ name, cluster }: Node) =>
     renderPatroni({
-      scope: `${topology.stack}-${cluster.name}`,
+      scope: `${topology.stack}-${cluster}`,
       name,
       etcd,
-      dynamic,
+      dynamic: dynamics.get(cluster)!,
       passwords: { admin: password(ROLES.admin), replication: password(ROLES.replication), rewind: password(ROLES.rewind) },
     });
   const { cacheDoor } = topology;
@@ -114,13 +130,14 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords, dig
   const agentPasswords = Object.entries(passwords).filter(([role]) => cacheDoor || !cacheRoles.includes(role));
   return [
     ...etcd.flatMap((name) => volume(name, UIDS.node, identity(name, "node"))),
-    ...nodes.flatMap(({ name }) => volume(name, UIDS.node, { ...identity(name, "node"), "patroni.yml": patroni(name) })),
-    ...topology.poolers.flatMap(({ name }) =>
+    ...topology.nodes.flatMap((node) => volume(node.name, UIDS.node, { ...identity(node.name, "node"), "patroni.yml": patroni(node) })),
+    ...poolers.flatMap(({ name }) =>
       volume(name, UIDS.pooler, {
         ...identity(name, "pooler"),
         "pooler.pem": identities[name]!.certificate + identities[name]!.key,
-        "pgbouncer.ini": renderPgbouncer({ port: topology.port, pooling: topology.pooling, pools: topology.pools }),
+        "pgbouncer.ini": renderPgbouncer({ port, pooling, pools: topology.pools }),
         "haproxy.cfg": haproxyConfig(topology),
+        ...Object.fromEntries(shardParts(topology).map(({ cluster: { name } }) => [`${name}.cfg`, haproxyConfig(topology, name)])),
         "userlist.txt": `"${POOLER_ADMIN}" "${password(POOLER_ADMIN)}"\n`,
       }),
     ),
@@ -143,15 +160,26 @@ export function mirrorFiles(topology: Topology, { ca, identities, passwords, dig
   ];
 }
 
-/** HAProxy reads this at start only: a change restarts the pooler. */
-export function haproxyConfig(topology: Topology): string {
-  const { cluster, nodes } = entryCluster(topology);
+/** The application's SQL for the mover, which gives shards the same definitions. @param schema content by path */
+export const schemaFiles = ({ agent }: Topology, schema: Readonly<Record<string, string>>): MirrorFile[] =>
+  Object.entries(schema).map(([path, content]) => ({ path: `${agent.name}/schema/${path}`, content, uid: UIDS.agent, gid: UIDS.agent }));
+
+/**
+ * A cluster's HAProxy reads this at start only: a change of the entry cluster's restarts the pooler, a change of a shard's cuts that
+ * shard's connections.
+ */
+export function haproxyConfig(topology: Topology, name = topology.entry): string {
+  const { cluster, nodes } = clusterParts(topology, name);
   const planned = topology.tuning[nodes[0]!.name]!.plannedConnections ?? 0;
-  const foreseen = Array.from({ length: FORESEEN_NODES }, (_, i) => `${cluster.name}-${i + 1}`);
+  const sparing = name !== topology.entry;
+  const foreseen = Array.from({ length: FORESEEN_NODES[sparing ? "shard" : "entry"] }, (_, i) => `${name}-${i + 1}`);
   return renderHaproxy({
     hosts: [...new Set([...foreseen, ...nodes.map(({ name }) => name)])],
+    doors: doorsOf(cluster),
     maxLagMiB: 16,
     maxConnections: Math.max(LEAST_MAXCONN, 2 * planned),
+    socket: socketOf(sparing ? name : "haproxy"),
+    sparing,
   });
 }
 

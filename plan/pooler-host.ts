@@ -1,5 +1,6 @@
 /** What a pooler host in front of RDS is told: everything but secrets, as data that its program renders and reloads. */
 import { type Pool, perProcess } from "./pools.ts";
+import { type Doors, doorsOf } from "./render/haproxy.ts";
 import { ROLES } from "./render/patroni.ts";
 import { POOLER_ADMIN } from "./render/pgbouncer.ts";
 import type { PoolerProfile } from "./stages.ts";
@@ -12,8 +13,22 @@ const FORESEEN_NODES = 6;
 /** A database server that the host may send clients to. */
 export interface HostNode {
   name: string;
+  /** Cluster that it belongs to or replicates from: of its servers one leads. */
+  cluster: string;
   /** Host name without port. */
   host: string;
+}
+
+/** A cluster that pools of the region lead to. It has a HAProxy of its own on each host. */
+export interface HostCluster {
+  /** As the pools name it. */
+  name: string;
+  /** HAProxy's ports on 127.0.0.1. */
+  doors: Pick<Doors, "write" | "read">;
+  /** Names that may ever write; the home region's. */
+  primaries: readonly string[];
+  /** Names that may ever serve this region's reads. */
+  replicas: readonly string[];
 }
 
 /** Content of the host's settings parameter. What changes in it is taken up while clients stay connected. */
@@ -29,11 +44,9 @@ export interface HostSettings {
   pools: readonly Pool[];
   /** Servers that exist. */
   nodes: readonly HostNode[];
-  /** Names that may ever write; the home region's. */
-  primaries: readonly string[];
-  /** Names that may ever serve this region's reads. */
-  replicas: readonly string[];
-  /** RDS Proxy before the primary, for the transaction pool; null without one. */
+  /** The one that clients enter by first, then shards. */
+  clusters: readonly [HostCluster, ...HostCluster[]];
+  /** RDS Proxy before the first cluster's primary, for the transaction pool; null without one. */
   proxy: string | null;
   /** Names in Secrets Manager: of the roles that log in, by role, and of the host's certificate. */
   secrets: { roles: Readonly<Record<string, string>>; identity: string };
@@ -42,36 +55,45 @@ export interface HostSettings {
 export interface HostInput {
   topology: Topology;
   region: string;
-  nodes: readonly HostNode[];
+  /** Every server of the stack, by its name in the topology. */
+  nodes: readonly Pick<HostNode, "name" | "host">[];
   proxy: string | null;
   secrets: HostSettings["secrets"];
 }
 
 /** The settings of a region's pooler hosts. */
 export function hostSettings({ topology, region, nodes, proxy, secrets }: HostInput): HostSettings {
-  const { entry, clusters, pooling, pools } = topology;
-  const local = clusters.find(({ name, follows, region: its }) => its === region && (name === entry || follows === entry));
-  const foreseen = (cluster: string) => [
-    ...new Set([
-      ...Array.from({ length: FORESEEN_NODES }, (_, i) => `${cluster}-${i + 1}`),
-      ...topology.nodes.filter((node) => node.cluster === cluster).map(({ name }) => name),
-    ]),
-  ];
-  const primaries = foreseen(entry);
-  const replicas = local ? foreseen(local.name) : [];
+  const pools = topology.pools.filter((pool) => pool.region === region);
+  const families = new Map(topology.clusters.map(({ name, follows }) => [name, follows ?? name]));
+  const familyOf = (node: string) => families.get(topology.nodes.find(({ name }) => name === node)!.cluster)!;
+  const names = [...new Set(pools.map(({ cluster }) => cluster))];
+  const [entry, ...others] = names.map((name) => hostCluster(topology, name));
+  const clusters = [entry!, ...others] as const;
+  const foreseen = clusters.flatMap(({ primaries, replicas }) => [...primaries, ...replicas]);
   return {
     region,
     database: topology.database,
     port: topology.port,
-    processes: pooling.processes,
-    pooling,
-    pools: pools.filter((pool) => pool.region === region),
-    nodes: nodes.filter(({ name }) => primaries.includes(name) || replicas.includes(name)),
-    primaries,
-    replicas,
+    processes: topology.pooling.processes,
+    pooling: topology.pooling,
+    pools,
+    nodes: nodes.filter(({ name }) => foreseen.includes(name)).map(({ name, host }) => ({ name, cluster: familyOf(name), host })),
+    clusters,
     proxy,
     secrets,
   };
+}
+
+function hostCluster({ clusters, nodes }: Topology, name: string): HostCluster {
+  const cluster = clusters.find((each) => each.name === name)!;
+  const { write, read } = doorsOf(cluster);
+  const foreseen = (its: string) => [
+    ...new Set([
+      ...Array.from({ length: FORESEEN_NODES }, (_, i) => `${its}-${i + 1}`),
+      ...nodes.filter((node) => node.cluster === its).map((node) => node.name),
+    ]),
+  ];
+  return { name, doors: { write, read }, primaries: foreseen(cluster.follows ?? name), replicas: foreseen(name) };
 }
 
 /** A pool as one of the region's processes has it: its share of every total, at least one connection. */

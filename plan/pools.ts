@@ -18,6 +18,8 @@ export interface Pool {
   readonly region: string;
   /** Cluster that it leads to. */
   readonly cluster: string;
+  /** The shard that this is; null for the entry cluster. */
+  readonly shard: number | null;
   /** Replicas fall back to the primary where none is healthy. */
   readonly to: "primary" | "replicas";
   readonly mode: "transaction" | "session";
@@ -64,6 +66,9 @@ function atPercent({ pooler, shardPoolSize }: PoolNumbers, { writtenPools }: Sta
   };
 }
 
+/** The smallest that the configuration's stage can do with. */
+export const leastPools = (config: StackConfig): PoolNumbers => atPercent(poolNumbers(config, config.stage), config, 1);
+
 /**
  * The numbers of the configuration's stage, those that come from the profile and not from the operator made smaller, all by the
  * same share, until the nodes carry them. What the operator wrote stays as it is. Where no share fits, all stay as they are, and the
@@ -90,11 +95,13 @@ const capped = (pooler: PoolerProfile, size: number, reserve: number) => Math.mi
 export function pools(config: StackConfig, clusters: readonly Cluster[], { pooler, shardPoolSize }: PoolNumbers): readonly Pool[] {
   const { database, region } = config;
   const { entry } = config.profile;
-  const pool = (suffix: string, cluster: string, part: Pick<Pool, "user" | "to" | "mode" | "size" | "minSize" | "reserve">): Pool => ({
+  type Part = Pick<Pool, "user" | "to" | "mode" | "size" | "minSize" | "reserve">;
+  const pool = (suffix: string, cluster: string, part: Part, shard: number | null = null): Pool => ({
     database: `${database}${suffix}`,
     realDatabase: database,
     region,
     cluster,
+    shard,
     ...part,
     maxConnections: capped(pooler, part.size, part.reserve),
   });
@@ -115,8 +122,8 @@ export function pools(config: StackConfig, clusters: readonly Cluster[], { poole
     ...clusters
       .filter(({ kind, follows }) => kind === "shard" && follows === null)
       .flatMap(({ name, index }) => [
-        pool(`_shard_${index}`, name, { ...write, ...direct }),
-        pool(`_shard_${index}_read`, name, { ...read, ...direct }),
+        pool(`_shard_${index}`, name, { ...write, ...direct }, index),
+        pool(`_shard_${index}_read`, name, { ...read, ...direct }, index),
       ]),
     ...clusters
       .filter(({ kind, follows }) => kind === entry && follows !== null)

@@ -56,6 +56,8 @@ export interface ShardsProfile extends MachineProfile {
   count: number;
   /** Fixed number of hash buckets that the shards share: a power of two up to 1,024, chosen once. */
   buckets: number;
+  /** By shard, the earlier one that it takes half of, where that is not the default. */
+  splits: Readonly<Record<string, number>>;
   /** Replicas of each shard. */
   replicas: number;
   /** Server connections of the pools that lead straight to one shard. */
@@ -188,7 +190,7 @@ export const STAGE_PROFILES = {
     replicas: { ...large, count: 1 },
     pooler: { ...pooler, processes: 4, maxClientConn: 10_000, reservePoolSize: 25 },
     cache: { groups: 3, replicas: 1, memory: gib(4), class: "cache.r7g.large" },
-    shards: { ...huge, count: 4, buckets: 64, replicas: 1, poolSize: 25 },
+    shards: { ...huge, count: 4, buckets: 64, splits: {}, replicas: 1, poolSize: 25 },
     workers: null,
     standbysPerRegion: 1,
     multiAz: true,
@@ -222,7 +224,7 @@ export function firstStageWith(has: (profile: StageProfile) => boolean): Stage |
 }
 
 /** What `components/` can build today; config and topology already cover all stages. */
-export const BUILT: Record<Target, readonly Stage[]> = { docker: [1, 2, 3], aws: [1, 2, 3] };
+export const BUILT: Record<Target, readonly Stage[]> = { docker: [1, 2, 3, 4], aws: [1, 2, 3, 4] };
 
 /** The problem with a stage that cannot be built on this target yet, e.g. "stage 4 on docker is not built yet". */
 export function notBuilt(target: Target, stage: Stage): Problem | undefined {

@@ -1,24 +1,18 @@
 /** The one picture of the system, for all stages and both targets: from the configuration and what the last run left. */
 import { cacheDoorPort, cacheNodes } from "./cache.ts";
 import type { StackConfig, TableConfig } from "./config.ts";
-import { keep, type LastOutputs, refuseChanges } from "./held.ts";
+import { fitHost, type Host, tuningInput } from "./fit.ts";
+import { heldSplits, keep, type LastOutputs, refuseChanges } from "./held.ts";
 import { type CacheNode, type Cluster, type ClusterKind, type ConsensusMember, type Node, partName, zoneOf } from "./parts.ts";
-import { connectionsOf, fittingPools, type Pool, type PoolNumbers, plannedConnections, pools, USERS } from "./pools.ts";
+import { type Pool, pools, USERS } from "./pools.ts";
 import type { MachineProfile, PoolerProfile } from "./stages.ts";
-import { maxServerConnections } from "./tuning/budget.ts";
-import { lookIn, readOverrides } from "./tuning/overrides.ts";
 import type { TuningInput } from "./tuning/types.ts";
-import { InputError, type KiB, kib, type Machine, mib, type Stage, type Target } from "./types.ts";
+import type { Machine, Stage, Target } from "./types.ts";
 
+export type { Host } from "./fit.ts";
 export { type HeldPart, heldParts, type LastOutputs, parseLastOutputs, toOutputs } from "./held.ts";
 export type { CacheNode, Cluster, ClusterKind, ConsensusMember, Held, Node } from "./parts.ts";
 export { type Pool, perProcess } from "./pools.ts";
-
-/** Cores and memory of the machine that runs the docker target; without meaning on aws. */
-export interface Host {
-  cores: number;
-  memory: KiB;
-}
 
 export interface Pooler {
   readonly name: string;
@@ -56,6 +50,8 @@ export interface Topology {
   readonly port: number;
   readonly postgresVersion: number;
   readonly buckets: number;
+  /** By shard, the earlier one that it took half of, where that is not the default. */
+  readonly splits: Readonly<Record<string, number>>;
   /** The home region first. */
   readonly regions: readonly [string, ...string[]];
   /** The cluster that clients enter by. */
@@ -83,13 +79,6 @@ export interface Topology {
 /** etcd members in each region: one container is enough on one host, three hosts survive the loss of one. */
 const CONSENSUS_MEMBERS: Record<Target, number> = { docker: 1, aws: 3 };
 
-/** The share of the docker host's memory that database nodes may take together. */
-const DATABASE_SHARE = 0.6;
-/** Below this a container's PostgreSQL with its extensions does not start reliably. */
-const SMALLEST_NODE = mib(256);
-/** Shares are rounded down to this, so that a kernel update, which changes the host's total a little, restarts nothing. */
-const MEMORY_STEP = mib(32);
-
 /**
  * Plans the whole system. Pure: the same arguments give the same topology, and planning again from `toOutputs` of it
  * changes nothing unless `release` is set.
@@ -102,6 +91,7 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
   const wantedClusters = specs.flatMap((spec) => regions.map((region) => clusterOf(spec, region, config)));
   const buckets = profile.shards?.buckets ?? last?.buckets ?? 64;
   if (last) refuseChanges(config, wantedClusters, buckets, last);
+  const splits = { ...heldSplits(wantedClusters, last), ...profile.shards?.splits };
 
   const wantedNodes = specs.flatMap((spec) => regions.flatMap((region) => nodesOf(spec, region, config)));
   const kept = keep(
@@ -109,19 +99,18 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
     last?.nodes ?? [],
     config.release,
   );
-  const nodes = target === "docker" ? fitted(kept, host, stack) : kept;
   const clusters = [
     ...wantedClusters,
     ...(last?.clusters ?? []).filter(
-      ({ name }) => nodes.some((node) => node.cluster === name) && !wantedClusters.some((cluster) => cluster.name === name),
+      ({ name }) => kept.some((node) => node.cluster === name) && !wantedClusters.some((cluster) => cluster.name === name),
     ),
   ];
+  const { nodes, numbers } = fitHost(config, kept, clusters, host);
   const members = config.platform === "patroni" ? CONSENSUS_MEMBERS[target] : 0;
   const inRegions = <P>(count: number, make: (name: string, region: string, ordinal: number) => P, base: string) =>
     regions.flatMap((region) => ordinals(count).map((n) => make(partName(base, abroad(region, config), n), region, n)));
   const write = { database, user: USERS.write };
   const read = { database: `${database}_read`, user: USERS.read };
-  const sized = sizedPools(config, nodes, clusters);
   const cache = keep(cacheNodes(config, host), last?.cache ?? [], config.release);
 
   return {
@@ -132,6 +121,7 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
     port,
     postgresVersion,
     buckets,
+    splits,
     regions,
     entry: profile.entry,
     clusters,
@@ -142,8 +132,8 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
       config.release,
     ),
     poolers: inRegions(profile.pooler.count, (name, region, n): Pooler => ({ name, region, zone: zoneOf(0, n) }), "pooler"),
-    pooling: sized.pooler,
-    pools: pools(config, clusters, sized),
+    pooling: numbers.pooler,
+    pools: pools(config, clusters, numbers),
     cache,
     cacheDoor: target === "docker" && cache.length > 0 ? { name: "cache-door", port: cacheDoorPort(port) } : null,
     agent: { name: "agent", region: config.region },
@@ -151,7 +141,7 @@ export function plan(config: StackConfig, last: LastOutputs | undefined, host: H
     regionalReads: regionalPorts(config, last).map(([region, its]) => ({ region, host: hostName(config, region), port: its, read })),
     tables: config.tables,
     partitions: profile.partitions,
-    tuning: Object.fromEntries(nodes.map((node) => [node.name, tuningInput(node, nodes, clusters, config, sized)])),
+    tuning: Object.fromEntries(nodes.map((node) => [node.name, tuningInput(node, nodes, clusters, config, numbers)])),
   };
 }
 
@@ -222,29 +212,6 @@ function neverShrink(node: Node, last: LastOutputs | undefined): Node {
   return { ...node, machine: { ...node.machine, storage: Math.max(node.machine.storage, before) } };
 }
 
-/** Containers share the host: each gets at most an equal share of 60% of its memory, held ones too. */
-function fitted(nodes: readonly Node[], host: Host, stack: string): readonly Node[] {
-  const share = kib(Math.floor((host.memory * DATABASE_SHARE) / nodes.length / MEMORY_STEP) * MEMORY_STEP);
-  if (share < SMALLEST_NODE) {
-    const needed = Math.ceil((SMALLEST_NODE * nodes.length) / DATABASE_SHARE / 1024);
-    throw new InputError(`the Docker host of stack ${stack}`, [
-      {
-        path: "memory",
-        got: `${Math.floor(host.memory / 1024)}MB`,
-        want: `at least ${needed}MB: ${nodes.length} database nodes of ${SMALLEST_NODE / 1024}MB in 60% of it`,
-      },
-    ]);
-  }
-  return nodes.map((node) => ({
-    ...node,
-    machine: {
-      ...node.machine,
-      cores: Math.min(node.machine.cores, host.cores),
-      memory: kib(Math.min(node.machine.memory, share)),
-    },
-  }));
-}
-
 /** On AWS a name of our own zone, so that it outlives load balancers; on docker this machine only. */
 function hostName(config: StackConfig, region: string): string {
   return config.target === "docker" ? "127.0.0.1" : `${partName("db", abroad(region, config))}.${config.stack}.pgladder.internal`;
@@ -261,38 +228,4 @@ function regionalPorts({ target, port, replicaRegions }: StackConfig, last: Last
     taken.add(free);
     return [region, free];
   });
-}
-
-/** Containers are as small as the host makes them: pools that nobody chose give way. On AWS the class of a machine carries the profile's. */
-function sizedPools(config: StackConfig, nodes: readonly Node[], clusters: readonly Cluster[]): PoolNumbers {
-  const carries = (numbers: PoolNumbers) =>
-    nodes.every((node) => {
-      const input = tuningInput(node, nodes, clusters, config, numbers);
-      return input.serverConnections <= maxServerConnections(input, lookIn(readOverrides(input).overrides));
-    });
-  return fittingPools(config, config.target === "docker" ? carries : () => true);
-}
-
-function tuningInput(
-  node: Node,
-  nodes: readonly Node[],
-  clusters: readonly Cluster[],
-  config: StackConfig,
-  numbers: PoolNumbers,
-): TuningInput {
-  const cluster = clusters.find(({ name }) => name === node.cluster)!;
-  const home = cluster.follows ?? cluster.name;
-  const family = new Set(clusters.filter(({ name, follows }) => name === home || follows === home).map(({ name }) => name));
-  return {
-    machine: node.machine,
-    workload: config.workload,
-    serverConnections: connectionsOf(cluster.kind, numbers),
-    plannedConnections: plannedConnections(cluster.kind, config),
-    replicas: nodes.filter((other) => family.has(other.cluster)).length - 1,
-    logMinDuration: config.profile.logMinDuration,
-    citus: cluster.kind === "coordinator" || cluster.kind === "worker",
-    platform: cluster.platform,
-    overrides: config.settings,
-    database: config.database,
-  };
 }

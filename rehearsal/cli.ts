@@ -3,12 +3,12 @@ import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
 import { InputError } from "../plan/types.ts";
-import { History } from "./history.ts";
 import { Ledger } from "./ledger.ts";
 import { renderVerdict } from "./render.ts";
-import { checkTable, DEFAULT_TABLE, dropTable, tableRows } from "./table.ts";
+import { wholeVerdict } from "./shards.ts";
+import { checkTable, DEFAULT_TABLE, dropTable } from "./table.ts";
 import { checkTarget } from "./target.ts";
-import { type Limits, verdict } from "./verdict.ts";
+import type { Limits } from "./verdict.ts";
 import { type Load, type LoadOptions, startLoad } from "./workload.ts";
 
 interface VerdictFlags {
@@ -26,6 +26,7 @@ interface RunFlags extends VerdictFlags {
   clients: number;
   rate: number;
   readRate?: number;
+  routed: number;
   seconds: number;
   table: string;
   mark?: string;
@@ -54,15 +55,23 @@ async function followMarks(path: string, load: Load, stopped: () => boolean): Pr
 
 async function conclude(ledger: Ledger, { write, json, allowFailed, allowReadErrors, maxStall }: VerdictFlags): Promise<boolean> {
   const limits: Limits = { failedWrites: allowFailed, readErrors: allowReadErrors, ...(maxStall === undefined ? {} : { stall: maxStall }) };
-  const { table } = new History(ledger).plan;
-  const result = await verdict(ledger, tableRows(write, table), limits);
+  const result = await wholeVerdict(ledger, write, limits);
   console.log(json ? JSON.stringify(result, undefined, 2) : renderVerdict(result));
   return result.passed;
 }
 
 async function run(flags: RunFlags): Promise<boolean> {
-  const { write, read, ledger, clients, rate, readRate, table, seconds, allowPrivate, mark, drop } = flags;
-  const options: LoadOptions = { writeUrl: write, ledger, clients, rate, table, maxSeconds: seconds, allowPrivate: allowPrivate ?? false };
+  const { write, read, ledger, clients, rate, readRate, routed, table, seconds, allowPrivate, mark, drop } = flags;
+  const options: LoadOptions = {
+    writeUrl: write,
+    ledger,
+    clients,
+    rate,
+    routed,
+    table,
+    maxSeconds: seconds,
+    allowPrivate: allowPrivate ?? false,
+  };
   const load = await startLoad({ ...options, ...(read && { readUrl: read }), ...(readRate && { readRate }) });
   let stopped = false;
   const stop = () => {
@@ -133,6 +142,7 @@ withVerdict(program.command("run", { isDefault: true }))
   .option("--clients <n>", "connections that write, up to 200", number, 20)
   .option("--rate <n>", "writes a second, all clients together, up to 5000", number, 200)
   .option("--read-rate <n>", "reads a second (default: the write rate)", number)
+  .option("--routed <share>", "share of clients and readers that go through the client library's shard router, 0 to 1", number, 0)
   .option("--seconds <n>", "how long, up to 3600", number, 30)
   .option("--table <name>", "the rehearsal's own table", DEFAULT_TABLE)
   .option("--mark <file>", "every line appended to this file meanwhile becomes a mark in the timeline")

@@ -2,7 +2,7 @@
 import type { KeyHistory, LedgerOperation } from "./compare.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Outcome, ReadOutcome, RunEnd, RunPlan } from "./model.ts";
-import type { Finished } from "./stall.ts";
+import { type Finished, longestStall, type Stall } from "./stall.ts";
 
 /** Percentiles by nearest rank, ms; 0 when nothing was measured. */
 export interface Latencies {
@@ -10,6 +10,15 @@ export interface Latencies {
   p95: number;
   p99: number;
   longest: number;
+}
+
+/** The writes of those clients that took the same way. */
+export interface Way {
+  way: "router" | "URL";
+  clients: number;
+  acknowledged: number;
+  latency: Latencies;
+  stall: Stall;
 }
 
 /** One second of a run, counted from its start. */
@@ -27,6 +36,8 @@ export interface Second {
   readErrors: number;
   marks: string[];
 }
+
+const ALL = "true";
 
 export class History {
   readonly plan: RunPlan;
@@ -78,7 +89,7 @@ export class History {
   }
 
   readOutcomes(): Record<ReadOutcome, number> {
-    const none = { fresh: 0, stale: 0, error: 0, "probe-refused": 0, "probe-accepted": 0, "probe-error": 0 };
+    const none = { fresh: 0, stale: 0, unseen: 0, error: 0, "probe-refused": 0, "probe-accepted": 0, "probe-error": 0 };
     return { ...none, ...this.#counts("read") };
   }
 
@@ -105,11 +116,11 @@ export class History {
   }
 
   /** Writes, latest answer first; those without an answer, and the first that was never started, count as still open at the end. */
-  *writes(): Iterable<Finished> {
+  *writes(clients = ALL): Iterable<Finished> {
     const ended = this.ended();
     if (this.end?.overdueSince !== undefined) yield { intended: this.end.overdueSince, done: ended, success: false };
     yield* this.#finished(
-      "select intended, coalesce(done, ?) as done, outcome = 'acknowledged' as success from write order by coalesce(done, ?) desc",
+      `select intended, coalesce(done, ?) as done, outcome = 'acknowledged' as success from write where ${clients} order by coalesce(done, ?) desc`,
       ended,
       ended,
     );
@@ -117,18 +128,29 @@ export class History {
 
   *reads(): Iterable<Finished> {
     yield* this.#finished(
-      "select intended, done, outcome <> 'error' as success from read where outcome in ('fresh', 'stale', 'error') order by done desc",
+      "select intended, done, outcome <> 'error' as success from read where outcome in ('fresh', 'stale', 'unseen', 'error') order by done desc",
     );
   }
 
   /** Latencies of acknowledged writes, from the intended start. */
-  latencies(): Latencies {
-    const n = this.outcomes().acknowledged;
+  latencies(clients = ALL): Latencies {
+    const n = this.#acknowledged(clients);
     const at = this.#db.prepare(
-      "select done - intended as ms from write where outcome = 'acknowledged' order by done - intended limit 1 offset ?",
+      `select done - intended as ms from write where outcome = 'acknowledged' and ${clients} order by done - intended limit 1 offset ?`,
     );
     const rank = (share: number) => (n === 0 ? 0 : Number(at.get(Math.ceil(share * n) - 1)!.ms));
     return { p50: rank(0.5), p95: rank(0.95), p99: rank(0.99), longest: rank(1) };
+  }
+
+  /** Each way by itself; none where all clients took the same. */
+  ways(): Way[] {
+    const { clients: all, routed = 0, started } = this.plan;
+    if (routed === 0 || routed === all) return [];
+    const of = (way: Way["way"], clients: number, which: string): Way => {
+      const stall = longestStall(this.writes(which), started, this.ended());
+      return { way, clients, acknowledged: this.#acknowledged(which), latency: this.latencies(which), stall };
+    };
+    return [of("router", routed, `client < ${routed}`), of("URL", all - routed, `client >= ${routed}`)];
   }
 
   timeline(): Second[] {
@@ -152,7 +174,7 @@ export class History {
         Object.assign(s, { acknowledged: Number(ok), errors: Number(bad), slowest: Number(slowest ?? 0) });
       },
     );
-    const read = "(select done as at, outcome = 'error' as bad from read where outcome in ('fresh', 'stale', 'error'))";
+    const read = "(select done as at, outcome = 'error' as bad from read where outcome in ('fresh', 'stale', 'unseen', 'error'))";
     each(`select SECOND as second, count(*) as n, sum(bad) as bad from ${read} group by 1`, (s, { n, bad }) => {
       Object.assign(s, { reads: Number(n), readErrors: Number(bad) });
     });
@@ -173,6 +195,10 @@ export class History {
   #counts(table: "write" | "read"): Record<string, number> {
     const rows = this.#db.prepare(`select outcome, count(*) as n from ${table} group by outcome`).all();
     return Object.fromEntries(rows.map(({ outcome, n }) => [String(outcome), Number(n)]));
+  }
+
+  #acknowledged(clients: string): number {
+    return this.#number(`select count(*) as n from write where outcome = 'acknowledged' and ${clients}`);
   }
 
   #number(sql: string): number {

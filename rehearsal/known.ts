@@ -2,6 +2,7 @@
 
 export interface KnownRow {
   readonly key: string;
+  readonly user: number;
   /** The acknowledged counter; undefined after an acknowledged delete. */
   readonly counter: number | undefined;
   /** When that was acknowledged, ms since 1970. */
@@ -32,8 +33,8 @@ export class KnownRows {
     if (row) row.unsettled = false;
   }
 
-  acknowledge(key: string, counter: number | undefined, since: number): void {
-    const row: KnownRow = { key, counter, since, unsettled: false };
+  acknowledge({ key, user }: { key: string; user: number }, counter: number | undefined, since: number): void {
+    const row: KnownRow = { key, user, counter, since, unsettled: false };
     const forgotten = this.#ring[this.#next];
     if (forgotten && this.#newest.get(forgotten.key) === forgotten) this.#newest.delete(forgotten.key);
     this.#ring[this.#next] = row;

@@ -12,12 +12,18 @@ export type Kind = "insert" | "update" | "delete";
  */
 export type Outcome = "pending" | "acknowledged" | "failed" | "refused" | "unknown";
 
-export type ReadOutcome = "fresh" | "stale" | "error" | "probe-refused" | "probe-accepted" | "probe-error";
+/** `unseen`: a session of the client library did not see what it had written itself. */
+export type ReadOutcome = "fresh" | "stale" | "unseen" | "error" | "probe-refused" | "probe-accepted" | "probe-error";
 
 export interface Operation {
   kind: Kind;
   /** The row's key, a lower-case UUID chosen by the client. */
   key: string;
+}
+
+/** An operation with the row's user, by which rows are spread over shards. */
+export interface Change extends Operation {
+  user: number;
 }
 
 export interface Attempt {
@@ -63,6 +69,8 @@ export interface Mark {
 export interface RunPlan {
   table: string;
   clients: number;
+  /** Of them, counted from client 0: those that write through the client library's shard router. @default 0 */
+  routed?: number;
   /** Writes a second, all clients together. */
   rate: number;
   readers: number;
@@ -85,6 +93,8 @@ export interface RunEnd {
 
 /** One row of the rehearsal's table. */
 export interface ServerRow {
+  /** By which the row's shard is chosen. */
+  user: string;
   key: string;
   id: string;
   counter: number;

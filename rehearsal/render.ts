@@ -1,6 +1,7 @@
 /** A verdict as lines of text. Pure. */
 import { DAMAGE_KINDS } from "./compare.ts";
-import type { Second } from "./history.ts";
+import type { Second, Way } from "./history.ts";
+import { total } from "./shards.ts";
 import type { Verdict } from "./verdict.ts";
 
 const SHOWN_SECONDS = 40;
@@ -17,7 +18,7 @@ export function renderVerdict(v: Verdict): string {
   const second = (at: number) => `at second ${Math.max(0, (at - plan.started) / 1000).toFixed(1)}`;
   const stall = (s: { ms: number; from: number }) => (s.ms === 0 ? "none" : `${ms(s.ms)}, ${second(s.from)}`);
   const lines = [
-    `Rehearsal: ${plan.clients} clients, ${plan.rate} writes/s for ${v.seconds.toFixed(1)} s on ${plan.table}`,
+    `Rehearsal: ${plan.clients} clients${plan.routed ? `, ${plan.routed} of them through the router` : ""}, ${plan.rate} writes/s for ${v.seconds.toFixed(1)} s on ${plan.table}`,
     ...(v.complete ? [] : ["The load process died before its end: what it had not recorded counts as pending."]),
     "",
     line("writes attempted", `${writes.attempted}`),
@@ -29,11 +30,13 @@ export function renderVerdict(v: Verdict): string {
     line("latency p50 / p95 / p99", `${ms(writes.latency.p50)} / ${ms(writes.latency.p95)} / ${ms(writes.latency.p99)}`),
     line("longest write", ms(writes.latency.longest)),
     line("longest write stall", stall(writes.stall)),
+    ...writes.ways.flatMap((way) => wayLines(way, stall)),
     ...writes.errors.map(({ error, times }) => `  ${times} × ${error}`),
     "",
     line("compared: keys / rows in the table", `${v.compared.keys} / ${v.compared.rows}`),
     ...DAMAGE_KINDS.map((kind) => line(`  ${kind}`, `${v.damage[kind].count}`)),
     ...DAMAGE_KINDS.flatMap((kind) => v.damage[kind].examples.map((example) => `    ${kind}: ${example}`)),
+    ...shardLines(v),
     "",
     ...(plan.readers === 0 ? ["no read URL: nothing was read"] : readLines(v, stall)),
     ...reads.messages.map(({ error, times }) => `  ${times} × ${error}`),
@@ -45,10 +48,34 @@ export function renderVerdict(v: Verdict): string {
   return lines.join("\n");
 }
 
+const wayLines = ({ way, clients, acknowledged, latency, stall }: Way, stalled: (s: Way["stall"]) => string): string[] => [
+  line(`  ${clients} clients by ${way}: acked`, `${acknowledged}`),
+  line("    p50 / p95 / p99", `${ms(latency.p50)} / ${ms(latency.p95)} / ${ms(latency.p99)}`),
+  line("    longest write stall", stalled(stall)),
+];
+
+function shardLines({ shards: figures }: Verdict): string[] {
+  if (!figures) return [];
+  const { gateway, shards, misplaced, damage } = figures;
+  const all = total(shards);
+  return [
+    line(
+      "rows: gateway / on the shards",
+      `${gateway.rows} / ${all.rows} (${shards.map(({ name, rows }) => `${name}: ${rows}`).join(", ")})`,
+    ),
+    line("  checksums", gateway.sum === all.sum ? "equal" : `gateway ${gateway.sum}, shards ${all.sum}`),
+    line("  on a wrong shard", `${misplaced.count}`),
+    ...misplaced.examples.map((example) => `    ${example}`),
+    line("  damage, shards read straight", `${DAMAGE_KINDS.reduce((sum, kind) => sum + damage[kind].count, 0)}`),
+    ...DAMAGE_KINDS.flatMap((kind) => damage[kind].examples.map((example) => `    ${kind}: ${example}`)),
+  ];
+}
+
 function readLines({ reads }: Verdict, stall: (s: { ms: number; from: number }) => string): string[] {
   return [
     line("reads answered / errors", `${reads.answered} / ${reads.errors}`),
     line("  stale, longest behind", `${reads.stale}, ${ms(reads.stalest)}`),
+    ...(reads.unseen > 0 ? [line("  own writes not seen", `${reads.unseen}`)] : []),
     line("  longest read stall", stall(reads.stall)),
     line("  reconnects", `${reads.reconnects}`),
     line("writes through the read URL", `${reads.writesAccepted} accepted, ${reads.writesRefused} refused`),

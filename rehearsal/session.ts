@@ -1,5 +1,6 @@
 /** One client's connection, as an application with node-postgres has it: a pool that replaces a broken connection on the next use. */
 import pg from "pg";
+import { classify } from "./classify.ts";
 import { now } from "./model.ts";
 import { clientConfig } from "./target.ts";
 
@@ -33,6 +34,19 @@ export class Session {
   give(client: pg.PoolClient, broken: boolean): void {
     this.#busy = undefined;
     client.release(broken);
+  }
+
+  /** Runs `work` on the connection. @throws what `take` and `work` throw. */
+  async use<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.take();
+    try {
+      const result = await work(client);
+      this.give(client, false);
+      return result;
+    } catch (error) {
+      this.give(client, classify(error, false).broken);
+      throw error;
+    }
   }
 
   /** Cuts a statement that still runs: its connection is closed under it. */

@@ -1,8 +1,9 @@
 /** From a ledger and the table to a verdict: what happened, what is damaged, and whether that passes. */
 import { addDamage, type Comparison, compare, DAMAGE_KINDS, type DamageKind, type DamageReport } from "./compare.ts";
-import { History, type Latencies, type Second } from "./history.ts";
+import { History, type Latencies, type Second, type Way } from "./history.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Outcome, RunPlan, ServerRow } from "./model.ts";
+import type { ShardFigures } from "./shards.ts";
 import { longestStall, type Stall } from "./stall.ts";
 
 export interface WriteFigures {
@@ -18,6 +19,8 @@ export interface WriteFigures {
   reconnects: number;
   latency: Latencies;
   stall: Stall;
+  /** Each way by itself, where some clients took the router and others the URL. */
+  ways: Way[];
   errors: { error: string; times: number }[];
 }
 
@@ -25,6 +28,8 @@ export interface ReadFigures {
   answered: number;
   errors: number;
   stale: number;
+  /** Reads through the router by the session that had written, and that did not see it. */
+  unseen: number;
   /** The longest time for which an acknowledged write was seen to be missing, ms. */
   stalest: number;
   stall: Stall;
@@ -63,6 +68,8 @@ export interface Verdict extends Figures {
   damage: DamageReport;
   /** Keys in the ledger, rows in the table: all of them were compared. */
   compared: { keys: number; rows: number };
+  /** What the shards hold, asked one by one; absent while there is one server. */
+  shards?: ShardFigures;
 }
 
 /** Everything that the ledger alone says. */
@@ -84,12 +91,14 @@ export function figures(history: History, { unknownFound, unknownMissing }: Pick
       reconnects: history.reconnects("write"),
       latency: history.latencies(),
       stall: longestStall(history.writes(), plan.started, ended),
+      ways: history.ways(),
       errors: history.errors("write"),
     },
     reads: {
-      answered: reads.fresh + reads.stale,
+      answered: reads.fresh + reads.stale + reads.unseen,
       errors: reads.error,
       stale: reads.stale,
+      unseen: reads.unseen,
       stalest: history.stalest(),
       stall: longestStall(history.reads(), plan.started, ended),
       reconnects: history.reconnects("read"),
@@ -101,7 +110,7 @@ export function figures(history: History, { unknownFound, unknownMissing }: Pick
   };
 }
 
-const DAMAGE_WORDS: Record<DamageKind, string> = {
+export const DAMAGE_WORDS: Record<DamageKind, string> = {
   lost: "acknowledged rows lost",
   doubled: "rows doubled",
   wrong: "rows with a wrong value",
@@ -128,6 +137,7 @@ export function judge(all: Figures, comparison: Comparison, limits: Limits = {})
   above(`writes failed (${failed} failed, ${refused} refused, ${unknown} unknown)`, unsuccessful, failedWrites);
   above("writes due and never started", writes.overdue, 0);
   above("read errors", reads.errors, readErrors);
+  above("sessions that did not see their own write", reads.unseen, 0);
   above("writes accepted through the read URL", reads.writesAccepted, 0);
   if (stall !== undefined) above("longest write stall in ms", Math.ceil(writes.stall.ms), stall);
   if (acknowledged === 0) reasons.push("writes acknowledged: got 0, want at least 1");

@@ -1,11 +1,11 @@
 /** The load of a rehearsal: clients that write at a steady rate through the write URL, and readers that check on them through the read URL. */
 import { InputError, type Problem } from "../plan/types.ts";
+import { type Doors, makeDoors, routedOf } from "./doors.ts";
 import { KnownRows } from "./known.ts";
 import { Ledger } from "./ledger.ts";
 import { now, type Outcome, type ReadOutcome, type RunPlan } from "./model.ts";
 import { runProbe, runReader } from "./reader.ts";
 import { Schedule } from "./schedule.ts";
-import { Session } from "./session.ts";
 import { checkTable, DEFAULT_TABLE, prepareTable } from "./table.ts";
 import { checkTarget } from "./target.ts";
 import { Writer } from "./writer.ts";
@@ -22,6 +22,11 @@ export interface LoadOptions {
   rate?: number;
   /** Reads a second, all readers together, up to 5,000. @default the write rate */
   readRate?: number;
+  /**
+   * Share of clients and readers that go through the client library's shard router, 0 to 1; the others go through the URLs as any driver does.
+   * @default 0
+   */
+  routed?: number;
   /** @default ladder_rehearsal_writes */
   table?: string;
   /** Also accept private addresses and Docker names as hosts. @default false */
@@ -61,7 +66,8 @@ const PROBES = 1;
 
 /** @returns what is wrong with the options, all at once. */
 export function checkLoad(options: LoadOptions): Problem[] {
-  const { writeUrl, readUrl, clients = 20, rate = 200, readRate, table = DEFAULT_TABLE, allowPrivate = false, maxSeconds = 3600 } = options;
+  const { writeUrl, readUrl, clients = 20, rate = 200, readRate, routed = 0, table = DEFAULT_TABLE } = options;
+  const { allowPrivate = false, maxSeconds = 3600 } = options;
   const range = (path: string, got: number, low: number, high: number, whole = false): Problem[] =>
     got >= low && got <= high && (!whole || Number.isInteger(got))
       ? []
@@ -72,6 +78,7 @@ export function checkLoad(options: LoadOptions): Problem[] {
     ...range("clients", clients, 1, 200, true),
     ...range("rate", rate, 0.1, 5000),
     ...(readRate === undefined ? [] : range("readRate", readRate, 0.1, 5000)),
+    ...range("routed", routed, 0, 1),
     ...range("seconds", maxSeconds, 1, 3600),
     ...checkTable(table),
   ];
@@ -87,7 +94,7 @@ class RunningLoad implements Load {
   readonly ledger: Ledger;
   readonly ended: Promise<void>;
   readonly #live: LiveFigures;
-  readonly #sessions: readonly Session[];
+  readonly #doors: Doors;
   readonly #writeTurns: readonly Schedule[];
   readonly #readTurns: readonly Schedule[];
   readonly #drain: number;
@@ -99,22 +106,22 @@ class RunningLoad implements Load {
   constructor(setup: {
     ledger: Ledger;
     live: LiveFigures;
-    table: string;
-    writeSessions: readonly Session[];
-    readSessions: readonly Session[];
+    doors: Doors;
     plan: RunPlan;
     endsAt: number;
     drain: number;
   }) {
-    const { ledger, live, table, writeSessions, readSessions, plan, endsAt, drain } = setup;
-    const { clients, rate, readers, readRate, started } = plan;
+    const { ledger, live, doors, plan, endsAt, drain } = setup;
+    const { table, clients, rate, readers, readRate, started } = plan;
     this.ledger = ledger;
     this.#live = live;
-    this.#sessions = [...writeSessions, ...readSessions];
+    this.#doors = doors;
     this.#drain = drain;
     this.#stopped = endsAt;
     this.#writeTurns = schedules(clients, rate, started, endsAt);
-    this.#readTurns = readers > 0 ? [...schedules(readers, readRate, started, endsAt), ...schedules(1, PROBES, started, endsAt)] : [];
+    const readTurns = schedules(readers, readRate, started, endsAt);
+    const probeTurns = doors.probe ? schedules(1, PROBES, started, endsAt) : [];
+    this.#readTurns = [...readTurns, ...probeTurns];
 
     const known = new KnownRows();
     const abandoned = () => this.#abandoned;
@@ -127,15 +134,18 @@ class RunningLoad implements Load {
     let lastWrite = 0;
     const nextWrite = () => ++lastWrite;
     const writing = this.#writeTurns.map((schedule, client) => {
-      const session = writeSessions[client]!;
-      return new Writer({ client, table, session, ledger, known, schedule, nextWrite, onResult: onWrite }).run(abandoned);
+      const door = doors.writes[client]!;
+      return new Writer({ client, door, ledger, known, schedule, nextWrite, onResult: onWrite, onRead }).run(abandoned);
     });
-    const reading = this.#readTurns.map((schedule, reader) => {
-      const work = reader < readers ? runReader : runProbe;
-      return work({ table, session: readSessions[reader]!, ledger, known, schedule, onResult: onRead }, abandoned);
-    });
+    const reading = readTurns.map((schedule, reader) =>
+      runReader({ door: doors.reads[reader]!, ledger, known, schedule, onResult: onRead }, abandoned),
+    );
+    const { probe } = doors;
+    const probing = probe
+      ? probeTurns.map((schedule) => runProbe({ table, session: probe, ledger, schedule, onResult: onRead }, abandoned))
+      : [];
     this.#limit = setTimeout(() => this.#halt(), endsAt - now());
-    this.ended = this.#finish([...writing, ...reading]);
+    this.ended = this.#finish([...writing, ...reading, ...probing]);
     this.ended.catch(() => undefined);
   }
 
@@ -160,7 +170,8 @@ class RunningLoad implements Load {
     for (const schedule of [...this.#writeTurns, ...this.#readTurns]) schedule.stop(this.#stopped);
     this.#draining = setTimeout(() => {
       this.#abandoned = true;
-      for (const session of this.#sessions) session.cut();
+      for (const door of [...this.#doors.writes, ...this.#doors.reads]) door.cut();
+      this.#doors.probe?.cut();
     }, this.#drain);
   }
 
@@ -169,7 +180,7 @@ class RunningLoad implements Load {
     const results = await Promise.allSettled(running);
     clearTimeout(this.#limit);
     clearTimeout(this.#draining);
-    await Promise.all(this.#sessions.map((session) => session.close()));
+    await this.#doors.close();
     const late = this.#writeTurns.filter((schedule) => schedule.overdue(this.#stopped) > 0);
     const overdue = late.reduce((sum, schedule) => sum + schedule.overdue(this.#stopped), 0);
     const since = late.length > 0 ? { overdueSince: Math.min(...late.map((schedule) => schedule.due)) } : {};
@@ -188,7 +199,7 @@ class RunningLoad implements Load {
 export async function startLoad(options: LoadOptions): Promise<Load> {
   const problems = checkLoad(options);
   if (problems.length > 0) throw new InputError("rehearsal", problems);
-  const { writeUrl, readUrl, clients = 20, rate = 200, table = DEFAULT_TABLE, maxSeconds = 3600, drain = 15_000 } = options;
+  const { writeUrl, readUrl, clients = 20, rate = 200, routed = 0, table = DEFAULT_TABLE, maxSeconds = 3600, drain = 15_000 } = options;
   const readers = readUrl === undefined ? 0 : Math.min(MAX_READERS, clients);
   const readRate = readers > 0 ? (options.readRate ?? rate) : 0;
   await prepareTable(writeUrl, table);
@@ -197,28 +208,26 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     writes: { acknowledged: 0, failed: 0, refused: 0, unknown: 0 },
     overdue: 0,
     reconnects: 0,
-    reads: { fresh: 0, stale: 0, error: 0, "probe-refused": 0, "probe-accepted": 0, "probe-error": 0 },
+    reads: { fresh: 0, stale: 0, unseen: 0, error: 0, "probe-refused": 0, "probe-accepted": 0, "probe-error": 0 },
   };
   let ledger: Ledger | undefined;
-  const sessions = (n: number, url: string, side: "write" | "read") =>
-    Array.from({ length: n }, () => {
-      return new Session(url, (at) => {
-        ledger?.reconnect(at, side);
-        if (side === "write") live.reconnects++;
-      });
-    });
-  const writeSessions = sessions(clients, writeUrl, "write");
-  const readSessions = readUrl === undefined ? [] : sessions(readers + 1, readUrl, "read");
-  const opened = await Promise.allSettled([...writeSessions, ...readSessions].map((session) => session.open()));
+  const onReconnect = (at: number, side: "write" | "read") => {
+    ledger?.reconnect(at, side);
+    if (side === "write") live.reconnects++;
+  };
+  const doors = makeDoors({ writeUrl, readUrl, table, clients, readers, share: routed, onReconnect });
+  const opened = await Promise.allSettled(
+    [...doors.writes, ...doors.reads, ...(doors.probe ? [doors.probe] : [])].map((door) => door.open()),
+  );
   const refused = opened.find((result) => result.status === "rejected");
   const started = now();
-  const plan: RunPlan = { table, clients, rate, readers, readRate, started };
+  const plan: RunPlan = { table, clients, routed: routedOf(clients, routed), rate, readers, readRate, started };
   try {
     if (refused) throw refused.reason;
     ledger = Ledger.create(options.ledger, plan);
-    return new RunningLoad({ ledger, live, table, writeSessions, readSessions, plan, endsAt: started + maxSeconds * 1000, drain });
+    return new RunningLoad({ ledger, live, doors, plan, endsAt: started + maxSeconds * 1000, drain });
   } catch (error) {
-    await Promise.all([...writeSessions, ...readSessions].map((session) => session.close()));
+    await doors.close();
     throw error;
   }
 }

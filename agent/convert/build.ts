@@ -52,7 +52,7 @@ const writerGrants = ({ runner, name }: Table, copy: string): string[] =>
   runner === UPKEEP ? [`grant select, insert, update, delete, truncate on ${name}, ${copy} to ${UPKEEP}`] : [];
 
 /** Its owner may have given rights away; defaults of the role that makes the copy may have given it more. */
-const grantStatements = ({ grants, granted, owner }: Table, name: string): string[] => [
+export const grantStatements = ({ grants, granted, owner }: Table, name: string): string[] => [
   `do $ladder$
 declare
   role text;

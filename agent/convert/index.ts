@@ -23,6 +23,8 @@ export interface ConvertOptions {
   done: (what: string) => void;
   /** Work is broken off after about this time. @default 2000 ms */
   slice?: Ms;
+  /** The stage has shards: what is swapped now is finished at once. What was swapped before waits for the operator. @default false */
+  onward?: boolean;
   /** Seconds after which a table that could not be converted is checked again. @default 60 */
   recheck?: number;
 }
@@ -131,7 +133,7 @@ async function validate(client: pg.Client, run: Conversion, log: (line: string) 
 }
 
 /** Drops the copy of what was given up; tells the upkeep of partitions about a table that is there now. */
-async function tidy(client: pg.Client, run: Conversion, { connect, log, recheck = 60 }: ConvertOptions): Promise<string | undefined> {
+async function tidy(client: pg.Client, run: Conversion, { connect, log, done, recheck = 60 }: ConvertOptions): Promise<string | undefined> {
   if ((run.state === "failed" || run.state === "undone") && run.target !== null) {
     try {
       await inTransaction(client, () => dropCopy(client, run.id, run.source, run.target));
@@ -160,7 +162,22 @@ async function tidy(client: pg.Client, run: Conversion, { connect, log, recheck 
       await remember(client, run, { error: (error as Error).message });
     }
   }
-  return undefined;
+  return run.state === "kept" && run.detail.onward ? letGo(run, connect, done) : undefined;
+}
+
+/** Drops the old table, which can wait as long as it is in use. */
+async function letGo(run: Conversion, connect: ConvertOptions["connect"], done: ConvertOptions["done"]): Promise<string | undefined> {
+  try {
+    const { rows } = await withClient(connect(), (other) =>
+      other.query<{ line: string }>("select ladder.finish_conversion($1::oid::regclass) as line", [run.target]),
+    );
+    done(rows[0]!.line);
+    run.state = "done";
+    return undefined;
+  } catch (error) {
+    if (isLost(error)) throw error;
+    return `${nameOf(run)}: dropping the old table, ${(error as Error).message}`;
+  }
 }
 
 /** The run that the wish is worked on with; undefined when it is held back. */
@@ -204,6 +221,7 @@ async function work(client: pg.Client, run: Conversion, options: ConvertOptions)
   const state: string = run.state;
   if (state === "failed") log(`${nameOf(run)}: conversion failed, the table is as it was: ${run.error}`);
   if (state === "undone") return `${nameOf(run)}: begins again`;
+  if (state === "kept" && options.onward) await remember(client, run, { detail: { onward: true } });
   if (state === "kept") return `${nameOf(run)}: swapped, the rest follows`;
   if (state === "blocked" || !UNDER_WAY.includes(state)) return undefined;
   if (run.state === begun.state && run.rowsDone > begun.rows) {
@@ -224,6 +242,7 @@ export const conversions: SideWork = {
   advance: ({ desired, ...context }, done) =>
     advanceConversions({
       ...{ tables: desired.tables, partitions: desired.partitions, log: context.log, done },
+      onward: desired.shards.some((shard) => shard.class !== null),
       connect: () => connectPrimary({ desired, ...context }, desired.database),
     }),
 };

@@ -51,6 +51,8 @@ export interface Detail {
   unvalidated?: readonly { table: number; name: string }[];
   /** The platform's partition jobs know the table. */
   adopted?: boolean;
+  /** Swapped on the way to shards, which have a way back of their own: the old table is not kept. */
+  onward?: boolean;
   /** The operator wants a failed or undone conversion to begin again. */
   again?: boolean;
 }

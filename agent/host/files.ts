@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { HostSettings } from "../../plan/pooler-host.ts";
-import { renderRdsHaproxy } from "../../plan/render/haproxy-rds.ts";
+import { haproxyFile, renderRdsHaproxy } from "../../plan/render/haproxy-rds.ts";
 import { POOLER_FILES } from "../../plan/render/pgbouncer.ts";
 import { renderRdsPgbouncer, renderUserlist, SERVER_AUTHORITIES, socketFolder } from "../../plan/render/pgbouncer-rds.ts";
 
@@ -56,7 +56,7 @@ export function hostFiles({ settings, passwords, identity, authorities }: Inputs
     [`${POOLER_FILES}/pooler.key`]: identity.key,
     [SERVER_AUTHORITIES]: [authorities, ...proxy].join("\n"),
     [`${POOLER_FILES}/userlist.txt`]: renderUserlist(passwords),
-    [`${POOLER_FILES}/haproxy.cfg`]: renderRdsHaproxy(settings),
+    ...Object.fromEntries(settings.clusters.map((cluster) => [haproxyFile(cluster.name), renderRdsHaproxy(settings, cluster)])),
     ...Object.fromEntries(Array.from({ length: settings.processes }, (_, i) => [processFile(i), renderRdsPgbouncer(settings, i)])),
   };
 }

@@ -1,11 +1,11 @@
 /** Tells HAProxy where servers are, and lets them in when they have proved their role. */
 import { connect } from "node:net";
-import type { HostSettings } from "../../plan/pooler-host.ts";
-import { HAPROXY_SOCKET, MAX_LAG } from "../../plan/render/haproxy-rds.ts";
+import type { HostCluster } from "../../plan/pooler-host.ts";
+import { MAX_LAG } from "../../plan/render/haproxy-rds.ts";
 import type { Nodes } from "./nodes.ts";
 
 /** Runs commands of HAProxy's runtime interface, in order, and returns all it says. */
-export function runtime(commands: readonly string[], path = HAPROXY_SOCKET): Promise<string> {
+export function runtime(path: string, commands: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let text = "";
@@ -25,7 +25,7 @@ interface Told {
   ready: boolean;
 }
 
-/** HAProxy's servers, kept to what the program sees. */
+/** The servers of one HAProxy, kept to what the program sees. */
 export class Servers {
   #told = new Map<string, Told>();
 
@@ -35,7 +35,7 @@ export class Servers {
   }
 
   /** The commands that HAProxy has not had yet. */
-  commands({ primaries, replicas }: Pick<HostSettings, "primaries" | "replicas">, nodes: Nodes): string[] {
+  commands({ primaries, replicas }: Pick<HostCluster, "primaries" | "replicas">, nodes: Nodes): string[] {
     const writes = (name: string) => nodes.isPrimary(name);
     const reads = (name: string) => nodes.isReplica(name, MAX_LAG);
     const states = new Map(nodes.states().map((state) => [state.name, state]));

@@ -1,12 +1,11 @@
-/** The program of a pooler host in front of RDS: keeps HAProxy and several PgBouncer processes, watches the servers, lets clients go. */
+/** The program of a pooler host in front of RDS: keeps HAProxies and several PgBouncer processes, watches the servers, lets clients go. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { HEALTH_PORT } from "../../plan/render/haproxy-rds.ts";
-import { POOLER_FILES } from "../../plan/render/pgbouncer.ts";
 import { hostFiles, type Inputs, putFiles, readInputs } from "./files.ts";
-import { type ReplicaReads, replicaReads, runtime, Servers } from "./haproxy.ts";
+import { Fronts } from "./fronts.ts";
 import { serveHealth } from "./health.ts";
 import { Nodes } from "./nodes.ts";
-import { type Kept, onConsole, startHaproxy, startPgbouncer } from "./processes.ts";
+import { type Kept, onConsole, startPgbouncer } from "./processes.ts";
 
 const INPUT = "/run/pgladder";
 const EVERY = 1_000;
@@ -22,25 +21,13 @@ let inputs: Inputs = readInputs(INPUT);
 putFiles(hostFiles(inputs));
 const { processes, port } = inputs.settings;
 
-const servers = new Servers();
-const haproxy = startHaproxy(log, () => servers.forget());
+const fronts = new Fronts(log);
+fronts.start(inputs.settings, []);
 const poolers: Kept[] = Array.from({ length: processes }, (_, index) => startPgbouncer(index, log));
 let serving = false;
 let leaving = false;
-/** Whether reads have a replica. */
-let replicas: ReplicaReads = { serve: false, losses: 0 };
 
-let telling = Promise.resolve();
-/** Tells HAProxy what changed, one after the other; what it did not hear it is told at the next look. */
-function tell(): void {
-  telling = telling.then(async () => {
-    const commands = servers.commands(inputs.settings, nodes);
-    if (commands.length === 0) return;
-    for (const command of commands) log(`HAProxy: ${command}`);
-    await runtime(commands).catch(() => servers.forget());
-  });
-}
-
+const tell = () => fronts.tell(nodes);
 const login = () => ({
   user: MONITOR,
   password: inputs.passwords[MONITOR] ?? "",
@@ -57,9 +44,10 @@ async function takeUp(): Promise<void> {
   if (JSON.stringify(next) === JSON.stringify(inputs)) return;
   inputs = { ...next, settings: { ...next.settings, processes, port } };
   const changed = putFiles(hostFiles(inputs));
+  fronts.start(inputs.settings, changed);
   nodes.follow(inputs.settings.nodes);
-  if (changed.includes(`${POOLER_FILES}/haproxy.cfg`)) haproxy.signal("SIGTERM");
   if (changed.length > 0) for (let index = 0; index < processes; index++) await onConsole(index, port, "RELOAD");
+  await fronts.prune(inputs.settings);
   log(`taken up: ${changed.join(", ") || "the servers"}`);
 }
 
@@ -73,14 +61,12 @@ async function look(): Promise<void> {
   tell();
 }
 
-/** Connections of read pools that went to the primary for want of a replica would stay there for an hour: new ones, once there is one. */
 async function bringReadsBack(): Promise<void> {
-  const before = replicas;
-  replicas = replicaReads(await runtime(["show stat replicas 2 -1"]));
-  // Between two looks they may have gone and come back.
-  if (!replicas.serve || (before.serve && before.losses === replicas.losses)) return;
-  log("reads go to replicas");
-  for (const { database, to } of inputs.settings.pools) if (to === "replicas") await each(`RECONNECT ${database}`);
+  for (const name of await fronts.readsBack()) {
+    log(`reads of ${name} go to replicas`);
+    for (const { cluster, database, to } of inputs.settings.pools)
+      if (cluster === name && to === "replicas") await each(`RECONNECT ${database}`);
+  }
 }
 
 /** Lets the load balancer see it, then no new clients, then waits for those that are there; transactions end in any case. */
@@ -95,9 +81,7 @@ async function leave(): Promise<void> {
   await each("SHUTDOWN WAIT_FOR_SERVERS");
   await Promise.race([gone, sleep(10_000)]);
   for (const pooler of poolers) pooler.signal("SIGQUIT");
-  const haproxyGone = haproxy.gone;
-  haproxy.signal("SIGTERM");
-  await Promise.race([haproxyGone, sleep(2_000)]);
+  await fronts.leave();
   health.close();
   log("left");
   process.exit(0);

@@ -128,8 +128,8 @@ export class Nodes {
   #watched = new Map<string, Watched>();
   #login: () => Login;
   #changed: () => void;
-  /** The last word of the last primary: what replicas are measured by while there is none. */
-  #lead: Seen | undefined;
+  /** The last word of each cluster's last primary: what replicas are measured by while there is none. */
+  #leads = new Map<string, Seen>();
 
   constructor(login: () => Login, changed: () => void) {
     this.#login = login;
@@ -138,9 +138,9 @@ export class Nodes {
 
   /** Watches these servers and no others. */
   follow(nodes: readonly HostNode[]): void {
-    for (const [name, watched] of this.#watched) {
-      if (nodes.some((node) => node.name === name && node.host === watched.node.host)) continue;
-      watched.stop();
+    for (const [name, { node: known }] of this.#watched) {
+      if (nodes.some((node) => node.name === name && node.host === known.host && node.cluster === known.cluster)) continue;
+      this.#watched.get(name)?.stop();
       this.#watched.delete(name);
     }
     for (const node of nodes.filter(({ name }) => !this.#watched.has(name))) {
@@ -156,12 +156,13 @@ export class Nodes {
   }
 
   /**
-   * Whether a server takes writes. Of several the one with the highest timeline, which is the one promoted last: a promoted replica
+   * Whether a server takes its cluster's writes. Of several the one with the highest timeline, which is the one promoted last: a promoted replica
    * and the primary that it came from are two databases from then on, and the older must get no writes even while it is alone.
    */
   isPrimary(name: string): boolean {
-    const lead = this.#leader();
-    const timeline = this.#watched.get(name)?.state.seen?.timeline;
+    const watched = this.#watched.get(name);
+    const timeline = watched?.state.seen?.timeline;
+    const lead = watched && this.#leader(watched.node.cluster);
     return timeline !== undefined && timeline !== null && timeline === lead?.timeline;
   }
 
@@ -173,19 +174,22 @@ export class Nodes {
 
   /** How far a replica is behind the primary that was last seen; null for all else. Without a primary ever seen, behind this host's clock. */
   lag(name: string): { bytes: number; seconds: number } | null {
-    const seen = this.#watched.get(name)?.state.seen;
+    const watched = this.#watched.get(name);
+    const seen = watched?.state.seen;
     if (!seen?.recovering) return null;
-    const lead = this.#leader();
+    const lead = this.#leader(watched!.node.cluster);
     return {
       bytes: lead ? Math.max(0, lead.position - seen.position) : 0,
       seconds: Math.max(0, (lead?.beat ?? Date.now() / 1_000) - seen.beat),
     };
   }
 
-  #leader(): Seen | undefined {
-    for (const { seen } of this.states()) {
-      if (seen?.timeline !== null && seen !== null && seen.timeline >= (this.#lead?.timeline ?? 0)) this.#lead = seen;
+  #leader(cluster: string): Seen | undefined {
+    for (const { node, state } of this.#watched.values()) {
+      const { seen } = state;
+      if (node.cluster !== cluster || seen === null || seen.timeline === null) continue;
+      if (seen.timeline >= (this.#leads.get(cluster)?.timeline ?? 0)) this.#leads.set(cluster, seen);
     }
-    return this.#lead;
+    return this.#leads.get(cluster);
   }
 }

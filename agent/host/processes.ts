@@ -1,7 +1,7 @@
 /** HAProxy and the PgBouncer processes of a host: started, started anew when they end, asked, and let go at the end. */
 import { type ChildProcess, spawn } from "node:child_process";
 import pg from "pg";
-import { POOLER_FILES } from "../../plan/render/pgbouncer.ts";
+import { haproxyFile } from "../../plan/render/haproxy-rds.ts";
 import { socketFolder } from "../../plan/render/pgbouncer-rds.ts";
 import { processFile } from "./files.ts";
 
@@ -50,8 +50,9 @@ export class Kept {
   }
 }
 
-export const startHaproxy = (log: (line: string) => void, started: () => void): Kept =>
-  new Kept("HAProxy", ["haproxy", "-db", "-f", `${POOLER_FILES}/haproxy.cfg`], log, started);
+/** HAProxy in front of one cluster. */
+export const startHaproxy = (cluster: string, log: (line: string) => void, started: () => void): Kept =>
+  new Kept(`HAProxy of ${cluster}`, ["haproxy", "-db", "-f", haproxyFile(cluster)], log, started);
 
 export const startPgbouncer = (index: number, log: (line: string) => void): Kept =>
   new Kept(`PgBouncer ${index}`, ["pgbouncer", processFile(index)], log);

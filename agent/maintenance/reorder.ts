@@ -1,7 +1,6 @@
 /** Tasks of kind reorder: pg_repack writes a table anew in the order of an index while it is read and written. */
 import { spawn } from "node:child_process";
 import type pg from "pg";
-import { WRITE_PORT } from "../../plan/render/haproxy.ts";
 import { ROLES } from "../../plan/render/patroni.ts";
 import { type Context, connectPrimary, withClient } from "../connections.ts";
 
@@ -29,7 +28,7 @@ interface Task {
 export function connectionOf({ files, desired, passwords }: Context): Connection {
   return {
     PGHOST: desired.pooler.host,
-    PGPORT: String(WRITE_PORT),
+    PGPORT: String(desired.cluster.doors.write),
     PGDATABASE: desired.database,
     PGUSER: ROLES.admin,
     PGPASSWORD: passwords[ROLES.admin] ?? "",

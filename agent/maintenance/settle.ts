@@ -1,5 +1,6 @@
 /** What an `up` makes true about maintenance: pg_cron's jobs, and autovacuum settings of declared tables. */
 import type pg from "pg";
+import { finishShards } from "../shards/finish.ts";
 import type { Settler } from "../tables/index.ts";
 
 /** Jobs as ladder.job and the comments on materialized views say. */
@@ -62,7 +63,7 @@ async function runJob(client: pg.Client, name: string): Promise<string[]> {
   return [`${job.name}: done (${job.command})`];
 }
 
-/** Ends the way back of every conversion that still has one; one statement each, so that one that fails undoes no other. */
+/** Ends the way back of every conversion that still has one, and that of shards; one statement each, so that one that fails undoes no other. */
 async function finish(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ table: string }>(`select "table" from ladder.conversions where state = 'kept' order by 1`);
   const said: string[] = [];
@@ -70,5 +71,6 @@ async function finish(client: pg.Client): Promise<string[]> {
     const { rows: done } = await client.query<{ line: string }>("select ladder.finish_conversion($1::regclass) as line", [table]);
     said.push(done[0]!.line);
   }
-  return said;
+  const shards = await finishShards(client);
+  return shards === undefined ? said : [...said, shards];
 }

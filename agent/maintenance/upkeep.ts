@@ -41,7 +41,8 @@ async function visitReplicas(context: Context): Promise<void> {
   });
 }
 
-class Upkeep implements SideWork {
+/** Of one cluster. */
+export class Upkeep implements SideWork {
   #reordering = false;
   #reorderAt = 0;
   #visitAt = 0;
@@ -66,5 +67,3 @@ class Upkeep implements SideWork {
     return undefined;
   }
 }
-
-export const upkeep: SideWork = new Upkeep();

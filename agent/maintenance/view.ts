@@ -1,7 +1,6 @@
 /** `agent view`: a view of schema ladder as JSON, read as ladder_monitor, who may change nothing. */
 import { readFileSync } from "node:fs";
 import pg from "pg";
-import { WRITE_PORT } from "../../plan/render/haproxy.ts";
 import { ROLES } from "../../plan/render/patroni.ts";
 import { type Context, connectPooler, withClient } from "../connections.ts";
 
@@ -13,10 +12,10 @@ const LIMIT = 60_000;
 /** Connects as the monitor: to the primary, or to one node. */
 export function connectMonitor(context: Context, node?: string): Promise<pg.Client> {
   const ca = readFileSync(`${context.files}/ca.crt`);
-  const { pooler, database } = context.desired;
+  const { pooler, cluster, database } = context.desired;
   const place =
     node === undefined
-      ? { host: pooler.host, port: WRITE_PORT, ssl: { ca, checkServerIdentity: () => undefined } }
+      ? { host: pooler.host, port: cluster.doors.write, ssl: { ca, checkServerIdentity: () => undefined } }
       : { host: node, port: 5432, ssl: { ca } };
   const client = new pg.Client({
     ...place,

@@ -62,8 +62,9 @@ export async function publishMetrics(context: Context, { nodes, poolers, authori
       nodes.map((node) => measure(context, node, (what, error) => failed(`${node.name}: ${what}`)(error)).catch(failed(node.name))),
     )
   ).filter((each) => each !== undefined);
-  const lead = measured.find(({ node }) => node.role === "primary")?.position ?? null;
+  const leads = new Map(measured.filter(({ node }) => node.role === "primary").map(({ node, position }) => [node.cluster, position]));
   for (const { node, figures, position } of measured) {
+    const lead = leads.get(node.cluster) ?? null;
     const behind =
       node.role === "primary" || lead === null || position === null ? {} : { replicationLagBytes: Math.max(0, lead - position) };
     for (const line of metricLine("node", node.identifier, { ...figures, ...behind }, now)) write(line);

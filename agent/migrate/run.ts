@@ -17,6 +17,17 @@ export interface Run {
   /** How often a statement that waits for a lock in vain is tried. */
   tries: number;
   log: (line: string) => void;
+  /** Which server, where there are several; it stands in messages. */
+  server?: string;
+  /** What the server makes of a statement; undefined leaves it out. @default it runs as it is */
+  adapt?: ((script: Script, statement: Statement) => Promise<Adapted | undefined>) | undefined;
+}
+
+/** A statement as one server runs it. */
+export interface Adapted {
+  text: string;
+  /** Follows it, in the same transaction. */
+  after?: () => Promise<void>;
 }
 
 const LOCK_NOT_AVAILABLE = "55P03";
@@ -27,10 +38,12 @@ const LONGEST_PAUSE = 8000;
 class LockRefused extends Error {
   readonly failure: MigrationError;
   readonly statement: Statement;
-  constructor(failure: MigrationError, statement: Statement) {
+  readonly client: Client;
+  constructor(failure: MigrationError, statement: Statement, client: Client) {
     super(failure.message, { cause: failure });
     this.failure = failure;
     this.statement = statement;
+    this.client = client;
   }
 }
 
@@ -46,26 +59,36 @@ function advice(error: DatabaseError, role: string | undefined): string[] {
   return line === undefined ? [] : [line];
 }
 
-function describe(script: Script, statement: Statement, error: unknown, role: string | undefined): MigrationError | LockRefused {
-  const { file } = script;
+/** An error of a statement, with its place and server; one about a lock makes `withRetries` try again. */
+export function describe(
+  { client, role, server }: Run,
+  { file }: Script,
+  statement: Statement,
+  error: unknown,
+): MigrationError | LockRefused {
+  if (error instanceof MigrationError) return error;
+  const on = server === undefined ? "" : `on ${server}: `;
   if (!(error instanceof DatabaseError)) {
-    const message = `the connection was lost: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `${on}the connection was lost: ${error instanceof Error ? error.message : String(error)}`;
     const notes = ["run it again: the ledger knows what was applied"];
     return new MigrationError(file, { line: statement.line, column: statement.column, message, notes }, { cause: error });
   }
   const place = error.position === undefined ? statement : placeAt(statement.text, Number(error.position) - 1, statement);
   const lines = { detail: error.detail, hint: error.hint, context: error.where, "in the query": error.internalQuery };
   const notes = Object.entries(lines).flatMap(([name, text]) => (text === undefined ? [] : [`${name}: ${text}`]));
-  const failure = { line: place.line, column: place.column, message: error.message, code: error.code };
+  const failure = { line: place.line, column: place.column, message: `${on}${error.message}`, code: error.code };
   const described = new MigrationError(file, { ...failure, notes: [...notes, ...advice(error, role)] }, { cause: error });
-  return error.code === LOCK_NOT_AVAILABLE || error.code === DEADLOCK ? new LockRefused(described, statement) : described;
+  return error.code === LOCK_NOT_AVAILABLE || error.code === DEADLOCK ? new LockRefused(described, statement, client) : described;
 }
 
 async function execute(run: Run, script: Script, statement: Statement): Promise<void> {
   try {
-    await run.client.query(statement.text);
+    const adapted: Adapted | undefined = run.adapt ? await run.adapt(script, statement) : { text: statement.text };
+    if (!adapted) return;
+    await run.client.query(adapted.text);
+    await adapted.after?.();
   } catch (error) {
-    throw describe(script, statement, error, run.role);
+    throw describe(run, script, statement, error);
   }
 }
 
@@ -83,11 +106,11 @@ async function checkDeferred(run: Run, script: Script): Promise<void> {
   const names = rows[0]?.names;
   const last = script.statements.at(-1);
   if (!names || !last) return;
-  await execute(run, script, { ...last, text: `set constraints ${names} immediate` });
+  await execute({ ...run, adapt: undefined }, script, { ...last, text: `set constraints ${names} immediate` });
   await run.client.query(`set constraints ${names} deferred`);
 }
 
-/** One file inside the run's transaction; umzug writes its row afterwards. */
+/** One file inside the run's transaction; its row in the ledger is the caller's. */
 export async function runFile(run: Run, script: Script): Promise<void> {
   const start = performance.now();
   await freshSettings(run.client, run.lockTimeout, run.ledger.set);
@@ -99,15 +122,15 @@ export async function runFile(run: Run, script: Script): Promise<void> {
 }
 
 /** Tries again while a lock cannot be had, with growing pauses that let the waiting traffic through. */
-async function withRetries(run: Run, attempt: () => Promise<void>): Promise<void> {
+export async function withRetries(run: Run, attempt: () => Promise<void>): Promise<void> {
   for (let n = 1; ; n++) {
     try {
       return await attempt();
     } catch (caught) {
       const error = caught instanceof UmzugError ? caught.cause : caught;
       if (!(error instanceof LockRefused)) throw error;
-      const { failure, statement } = error;
-      const holders = await lockHolders(run.client, relationsOf(statement.node));
+      const { failure, statement, client } = error;
+      const holders = await lockHolders(client, relationsOf(statement.node));
       if (n >= run.tries) {
         const tried = `tried ${run.tries} times, each waiting up to ${run.lockTimeout} ms; nothing of the statement was applied`;
         failure.message = [failure.message, tried, ...holders, "want: a quieter moment, or the session above ended"].join("\n");

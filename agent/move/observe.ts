@@ -5,11 +5,12 @@ import type { Member, Patroni } from "../patroni.ts";
 import { pausedDatabases } from "../pooler.ts";
 import type { Observed, ObservedNode } from "./plan.ts";
 
-/** Looks at every member of the cluster and at the pooler. */
+/** Looks at every member of the cluster and at the pooler's way to it. */
 export async function observe(context: Context, patroni: Patroni, memory: { pausedFor: number }): Promise<Observed> {
   const members = await patroni.members();
   const nodes = await Promise.all(members.map((member) => observeNode(context, member)));
-  const paused = await pausedDatabases(context);
+  const { write, read } = context.desired.cluster.pools;
+  const paused = (await pausedDatabases(context)).filter((name) => name === write || name === read);
   return { paused, pausedFor: paused.length > 0 ? memory.pausedFor + 1 : 0, nodes, readers: await readers(context) };
 }
 
@@ -24,13 +25,16 @@ async function observeNode(context: Context, member: Member): Promise<ObservedNo
   try {
     return { ...node, ...(await withClient(connectNode(context, member.name), settings)) };
   } catch {
-    return { ...node, healthy: false, generation: undefined, pendingRestart: false };
+    return { ...node, healthy: false, generation: undefined, pendingRestart: false, staleSlots: [] };
   }
 }
 
-async function settings(client: pg.Client): Promise<Pick<ObservedNode, "generation" | "pendingRestart">> {
-  const { rows } = await client.query<{ generation: string | null; pending: boolean }>(
-    "select current_setting('ladder.generation', true) as generation, exists (select from pg_settings where pending_restart) as pending",
+async function settings(client: pg.Client): Promise<Pick<ObservedNode, "generation" | "pendingRestart" | "staleSlots">> {
+  const { rows } = await client.query<{ generation: string | null; pending: boolean; stale: string[] }>(
+    `select current_setting('ladder.generation', true) as generation, exists (select from pg_settings where pending_restart) as pending,
+            array(select slot_name::text from pg_replication_slots
+                   where pg_is_in_recovery() and failover and not synced and not active order by 1) as stale`,
   );
-  return { generation: rows[0]?.generation ?? undefined, pendingRestart: rows[0]?.pending ?? false };
+  const { generation, pending, stale } = rows[0]!;
+  return { generation: generation ?? undefined, pendingRestart: pending, staleSlots: stale };
 }

@@ -25,12 +25,15 @@ export interface ObservedNode {
   generation: string | undefined;
   /** A changed parameter waits for a restart of PostgreSQL. */
   pendingRestart: boolean;
+  /** Subscriptions' slots from the time when this replica led: while they are there it cannot copy those of the primary. */
+  staleSlots: readonly string[];
 }
 
 export type Step =
   | { kind: "resume"; databases: readonly string[] }
   | { kind: "wait"; reason: string }
   | { kind: "switchover"; from: string; to: string }
+  | { kind: "drop-slots"; node: string; slots: readonly string[] }
   | { kind: "restart-replica"; node: string }
   | { kind: "restart-primary"; node: string }
   | { kind: "spread-reads"; readers: readonly string[] };
@@ -61,8 +64,10 @@ export function nextStep(desired: DesiredCluster, generation: string, seen: Obse
     const to = desired.wanted.find((name) => name !== leader.name);
     if (to) return { kind: "switchover", from: leader.name, to };
   }
-  const stale = replicas.find((node) => node.pendingRestart && !restarted.has(node.name));
-  if (stale) return { kind: "restart-replica", node: stale.name };
+  const holding = replicas.find((node) => node.staleSlots.length > 0);
+  if (holding) return { kind: "drop-slots", node: holding.name, slots: holding.staleSlots };
+  const outdated = replicas.find((node) => node.pendingRestart && !restarted.has(node.name));
+  if (outdated) return { kind: "restart-replica", node: outdated.name };
   const readers = replicas
     .filter((node) => node.healthy)
     .map((node) => node.name)
@@ -82,6 +87,8 @@ export function describeStep(step: Step): string {
       return step.reason;
     case "switchover":
       return `handing the lead from ${step.from} to ${step.to}`;
+    case "drop-slots":
+      return `dropping ${step.slots.join(", ")} on the replica ${step.node}, left from when it led`;
     case "restart-replica":
       return `restarting PostgreSQL on the replica ${step.node} for changed parameters`;
     case "restart-primary":

@@ -3,12 +3,12 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "no
 import { dirname } from "node:path";
 import type pg from "pg";
 import { withGeneration } from "../configure.ts";
-import { AGENT_LOCK, type Context, connectPrimary, readContext } from "../connections.ts";
+import { AGENT_LOCK, type Context, connectPrimary, readContext, shardContexts } from "../connections.ts";
 import { Patroni } from "../patroni.ts";
 import { StillBusy } from "../pooler.ts";
 import { observe } from "./observe.ts";
 import { describeStep, nextStep, type Step } from "./plan.ts";
-import { SIDE_WORK } from "./side.ts";
+import { entryWork, type SideWork, shardWork } from "./side.ts";
 import { longestTransaction, perform } from "./steps.ts";
 
 /** What `ladder status` shows; written by the mover after every look at the cluster. */
@@ -24,23 +24,25 @@ export interface Status {
   done: readonly string[];
 }
 
+/** Steps that hold up clients: not while another command of the agent is at work. */
+const ALONE: readonly Step["kind"][] = ["switchover", "restart-replica", "restart-primary"];
 const PAUSE_BETWEEN_LOOKS = 2_000;
 const STALE_AFTER = 60_000;
 
+/** What the mover remembers of one cluster between two looks. */
 interface Memory {
   generation: string;
   restarted: Set<string>;
   pausedFor: number;
-  done: string[];
+  work: readonly SideWork[];
 }
 
-/** Looks at the cluster for ever and does the next step towards what is desired. Ends at SIGTERM between two steps. */
+/** Looks at the clusters for ever and does the next step of each towards what is desired. Ends at SIGTERM between two steps. */
 export async function runMover(files: string, statusFile: string, stop: AbortSignal, log: (line: string) => void): Promise<void> {
-  const memory: Memory = { generation: "", restarted: new Set(), pausedFor: 0, done: [] };
+  const mover = new Mover();
   while (!stop.aborted) {
     try {
-      const context = readContext(files, log);
-      writeStatus(statusFile, await look(context, memory));
+      writeStatus(statusFile, await mover.look(readContext(files, log)));
     } catch (error) {
       log(`will look again: ${(error as Error).message}`);
     }
@@ -48,57 +50,90 @@ export async function runMover(files: string, statusFile: string, stop: AbortSig
   }
 }
 
-async function look(context: Context, memory: Memory): Promise<Status> {
-  const { desired } = context;
-  const patroni = new Patroni(desired.cluster.nodes, context.files);
-  const { generation } = withGeneration(desired.cluster.dynamic);
-  if (memory.generation !== generation) Object.assign(memory, { generation, restarted: new Set<string>() });
-  const seen = await observe(context, patroni, memory);
-  memory.pausedFor = seen.pausedFor;
-  const step = nextStep(desired.cluster, generation, seen, memory.restarted);
-  const moving = step ? await advance(context, patroni, step, memory) : await besides(context, memory);
-  const base = { stage: desired.stage, held: desired.held, desired: desiredHash(context.files), done: memory.done };
-  return { ...base, phase: moving === null ? "settled" : "moving", moving };
-}
+class Mover {
+  readonly #memories = new Map<string, Memory>();
+  #done: string[] = [];
 
-/** What the first unfinished work beside the cluster shows; null when all is done. */
-async function besides(context: Context, memory: Memory): Promise<string | null> {
-  const done = (what: string) => {
-    context.log(what);
-    memory.done = [...memory.done, what].slice(-50);
-  };
-  for (const work of SIDE_WORK) {
-    const moving = await work.advance(context, done);
-    if (moving !== undefined) return moving;
+  /** Looks at every cluster, one after another: they share the pooler, and one of them pauses at a time. */
+  async look(context: Context): Promise<Status> {
+    const { desired } = context;
+    const moving: string[] = [];
+    const first = await this.#advance(context, entryWork);
+    if (first !== null) moving.push(first);
+    for (const { shard, context: its } of shardContexts(context)) {
+      const under = await this.#advance(its, shardWork).catch((error: Error) => {
+        its.log(`will look again: ${error.message}`);
+        return `will look again: ${error.message}`;
+      });
+      if (under !== null) moving.push(`${shard.name}: ${under}`);
+    }
+    return {
+      stage: desired.stage,
+      phase: moving.length === 0 ? "settled" : "moving",
+      moving: moving.join("; ") || null,
+      held: desired.held,
+      desired: desiredHash(context.files),
+      done: this.#done,
+    };
   }
-  return null;
-}
 
-/** Does the step, alone; answers what to show. */
-async function advance(context: Context, patroni: Patroni, step: Step, memory: Memory): Promise<string> {
-  if (step.kind === "wait") return step.reason;
-  context.log(describeStep(step));
-  try {
-    const alone = step.kind === "resume" || step.kind === "spread-reads" ? undefined : await lock(context);
-    if (alone === null) return `${describeStep(step)}: waits for another command of the agent`;
-    const result = await perform(context, patroni, step).finally(() => alone?.end().catch(() => undefined));
-    if (step.kind === "restart-replica") memory.restarted.add(step.node);
-    if (step.kind === "restart-primary") memory.restarted.clear();
-    context.log(result);
-    memory.done = [...memory.done, result].slice(-50);
-    return result;
-  } catch (error) {
-    if (!(error instanceof StillBusy)) throw error;
-    const leader = await patroni.leader();
-    const who = leader ? await longestTransaction(context, leader) : "unknown";
-    context.log(`put off, ${error.message}: ${who}`);
-    return `${describeStep(step)}: waits for ${who}`;
+  /** Does the next step of one cluster; answers what is under way on it, null when nothing is. */
+  async #advance(context: Context, work: () => readonly SideWork[]): Promise<string | null> {
+    const { name, nodes, dynamic } = context.desired.cluster;
+    const { generation } = withGeneration(dynamic);
+    const memory = this.#memories.get(name) ?? { generation, restarted: new Set(), pausedFor: 0, work: work() };
+    this.#memories.set(name, memory);
+    if (memory.generation !== generation) Object.assign(memory, { generation, restarted: new Set<string>() });
+    const patroni = new Patroni(nodes, context.files);
+    const seen = await observe(context, patroni, memory);
+    memory.pausedFor = seen.pausedFor;
+    const step = nextStep(context.desired.cluster, generation, seen, memory.restarted);
+    return step ? this.#take(context, patroni, step, memory) : this.#besides(context, memory);
+  }
+
+  /** What the first unfinished work beside the cluster shows; null when all is done. */
+  async #besides(context: Context, memory: Memory): Promise<string | null> {
+    const done = (what: string) => {
+      context.log(what);
+      this.#remember(context, what);
+    };
+    for (const work of memory.work) {
+      const moving = await work.advance(context, done);
+      if (moving !== undefined) return moving;
+    }
+    return null;
+  }
+
+  /** Does the step, alone; answers what to show. */
+  async #take(context: Context, patroni: Patroni, step: Step, memory: Memory): Promise<string> {
+    if (step.kind === "wait") return step.reason;
+    context.log(describeStep(step));
+    try {
+      const alone = ALONE.includes(step.kind) ? await lock(context) : undefined;
+      if (alone === null) return `${describeStep(step)}: waits for another command of the agent`;
+      const result = await perform(context, patroni, step).finally(() => alone?.end().catch(() => undefined));
+      if (step.kind === "restart-replica") memory.restarted.add(step.node);
+      if (step.kind === "restart-primary") memory.restarted.clear();
+      context.log(result);
+      this.#remember(context, result);
+      return result;
+    } catch (error) {
+      if (!(error instanceof StillBusy)) throw error;
+      const leader = await patroni.leader();
+      const who = leader ? await longestTransaction(context, leader) : "unknown";
+      context.log(`put off, ${error.message}: ${who}`);
+      return `${describeStep(step)}: waits for ${who}`;
+    }
+  }
+
+  #remember({ entry, desired }: Context, what: string): void {
+    this.#done = [...this.#done, entry ? `${desired.cluster.name}: ${what}` : what].slice(-50);
   }
 }
 
-/** The agent's lock on the primary, or null when another command holds it. */
+/** The agent's lock, or null when another command holds it. */
 async function lock(context: Context): Promise<pg.Client | null> {
-  const client = await connectPrimary(context, "postgres");
+  const client = await connectPrimary(context.entry ?? context, "postgres");
   const { rows } = await client.query<{ held: boolean }>("select pg_try_advisory_lock($1) as held", [AGENT_LOCK]);
   if (rows[0]?.held) return client;
   await client.end();

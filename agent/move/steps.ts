@@ -11,7 +11,7 @@ const RETURN_LIMIT = 10_000;
 
 /** Does one step. Returns what happened, for the log. */
 export async function perform(context: Context, patroni: Patroni, step: Step): Promise<string> {
-  const { database } = context.desired;
+  const { pools } = context.desired.cluster;
   switch (step.kind) {
     case "wait":
       return step.reason;
@@ -22,8 +22,13 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
     case "spread-reads":
       await warm(context, step.readers);
       await giveReads(context, step.readers);
-      await reconnect(context, `${database}_read`);
+      await reconnect(context, pools.read);
       return step.readers.length > 0 ? `reads go to ${step.readers.join(", ")}` : "reads go to the primary";
+    case "drop-slots":
+      await withClient(connectNode(context, step.node), async (client) => {
+        for (const slot of step.slots) await client.query("select pg_drop_replication_slot($1)", [slot]);
+      });
+      return `${step.node} copies ${step.slots.join(", ")} from the primary again`;
     case "restart-replica":
       return restartReplica(context, patroni, step.node);
     case "restart-primary":
@@ -35,13 +40,13 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
 
 /** Reads wait as well: the candidate's stop being a replica's, which ends their connections. */
 async function switchover(context: Context, patroni: Patroni, from: string, to: string): Promise<string> {
-  const { database } = context.desired;
+  const { pools } = context.desired.cluster;
   await checkpoint(context, from);
   await checkpoint(context, to);
   let stall: number;
   let retired = false;
   try {
-    stall = await paused(context, { databases: [database, `${database}_read`], patience: PATIENCE }, async () => {
+    stall = await paused(context, { databases: [pools.write, pools.read], patience: PATIENCE }, async () => {
       retired = true;
       await retirePrimary(context, from);
       await patroni.switchover(from, to);
@@ -56,7 +61,7 @@ async function switchover(context: Context, patroni: Patroni, from: string, to: 
 
 /** Reads leave the replica before it restarts; they wait only until their running transactions have ended. */
 async function restartReplica(context: Context, patroni: Patroni, node: string): Promise<string> {
-  const read = `${context.desired.database}_read`;
+  const { read } = context.desired.cluster.pools;
   await checkpoint(context, node);
   try {
     // The pause closes the connections that lead to the replica; those opened after it lead elsewhere.
@@ -72,9 +77,9 @@ async function restartReplica(context: Context, patroni: Patroni, node: string):
  * Writes wait for as long as PostgreSQL itself needs: Patroni, which looks once a second, is asked again only afterwards.
  */
 async function restartPrimary(context: Context, patroni: Patroni, node: string): Promise<string> {
-  const { database, cluster } = context.desired;
-  const alone = cluster.nodes.length === 1;
-  const databases = alone ? [database, `${database}_read`] : [database];
+  const { nodes, pools } = context.desired.cluster;
+  const alone = nodes.length === 1;
+  const databases = alone ? [pools.write, pools.read] : [pools.write];
   if (!alone) await readsToReplicas(context);
   await checkpoint(context, node);
   let restart: Promise<void> | undefined;
@@ -99,7 +104,7 @@ async function restartPrimary(context: Context, patroni: Patroni, node: string):
 /** Moves reads that had fallen back to the primary, whose restart would end their connections. */
 async function readsToReplicas(context: Context): Promise<void> {
   await replicaReachable(context, RETURN_LIMIT);
-  await paused(context, { databases: [`${context.desired.database}_read`], patience: PATIENCE }, async () => undefined);
+  await paused(context, { databases: [context.desired.cluster.pools.read], patience: PATIENCE }, async () => undefined);
 }
 
 /** The first session in a database builds PostgreSQL's catalogue cache there, which no client should wait for. */

@@ -72,11 +72,17 @@ function problemsOf({ path, name, column }: Declared, { relation, kind, type, fi
   );
 }
 
+/** On a shard the gateway keeps its way in: row security is decided where the application's session is. */
+const DECLARE = `
+  with table_of as (select format('%I.%I', $1::text, $2::text)::regclass as relation),
+  declared as materialized (select relation, ladder.declare_tenant_table(relation, $3) as changes from table_of)
+  select changes, case when has_table_privilege('ladder_gateway', relation, 'select') then ladder.open_to_gateway(array[relation]) end from declared`;
+
 const LOCK_NOT_AVAILABLE = "55P03";
 const TRIES = 5;
 
 /** Runs one statement that needs a table's strongest lock for a moment, without holding up others for more than 2 s at a time. */
-async function withLock(client: pg.Client, sql: string, values: readonly string[]): Promise<pg.QueryResult> {
+async function withLock(client: pg.Client, sql: string, values: readonly string[]): Promise<pg.QueryResult<{ changes?: number }>> {
   for (let tries = 1; ; tries++) {
     await client.query("begin; set local lock_timeout = '2s'");
     try {
@@ -101,12 +107,8 @@ export async function settleTenants(client: pg.Client, desired: Desired, log: (l
   const problems = declared.flatMap((table, i) => problemsOf(table, found[i]!));
   if (problems.length > 0) throw new InputError("tenants", problems);
   for (const [i, { path, schema, table, name, column }] of declared.entries()) {
-    const { rows } = await withLock(
-      client,
-      "select ladder.declare_tenant_table(format('%I.%I', $1::text, $2::text)::regclass, $3) as changes",
-      [schema, table, column],
-    );
-    if (rows[0]?.changes > 0) log(`${name}: rows are kept apart by ${column}`);
+    const { rows } = await withLock(client, DECLARE, [schema, table, column]);
+    if ((rows[0]?.changes ?? 0) > 0) log(`${name}: rows are kept apart by ${column}`);
     if (found[i]!.nullable) log(`${path}: ${column} may be null; nobody sees such rows, make it not null`);
   }
   const { rows: kept } = await client.query<{ schema: string; name: string }>("select schema, name from ladder.tenant_table order by 1, 2");

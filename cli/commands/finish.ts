@@ -22,9 +22,11 @@ export async function finish({ stack: name }: { stack: string }, { say, result }
   const running = runningOn((await readConfig(asConfigured)).target, name);
   await releaseStaleLock(asConfigured, say);
   await repair(asConfigured, say);
-  const status = await running.status();
-  if (status.phase !== "settled") throw new Failure(`stack ${name}: still moving (${status.moving}); finish when it is settled`);
+  // First: a climb to shards waits for the tables that conversions keep.
   const converted = await finishConversions(name);
+  const status = await running.status();
+  if (status.phase !== "settled")
+    throw new Failure([`stack ${name}: still moving (${status.moving}); finish when it is settled`, ...converted].join("\n"));
   const held = status.held;
   if (held.length === 0) {
     result(converted.length > 0 ? converted : ["nothing is held"], { stack: name, released: [], converted });

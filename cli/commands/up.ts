@@ -1,5 +1,4 @@
 import type { StackConfig } from "../../plan/config.ts";
-import { entryCluster } from "../../plan/mirror.ts";
 import { notBuilt, refuseNotBuilt } from "../../plan/stages.ts";
 import type { LastOutputs, Topology } from "../../plan/topology.ts";
 import { STAGES, type Stage, type Target } from "../../plan/types.ts";
@@ -72,9 +71,18 @@ export async function lookAhead(opened: Opened, say: (line: string) => void, kno
   const changes = await operate(opened, "preview", { say });
   const ahead = { changes, topology, last, schema: config.schema };
   if (config.target === "aws") return { ...ahead, ...announceAws(changes) };
-  const nodes = last ? entryCluster(topology).nodes.map((node) => node.name) : [];
-  const running = nodes.length > 0 ? await runningOn(config.target, opened.name).parameters(nodes) : undefined;
-  return { ...ahead, restarts: announceRestarts(changes, topology, last, running), stall: null };
+  return { ...ahead, restarts: announceRestarts(changes, topology, last, await runningParameters(ahead, opened.name)), stall: null };
+}
+
+/** What the clusters that are there run with, by cluster. */
+async function runningParameters({ topology, last }: Pick<Ahead, "topology" | "last">, stack: string) {
+  const found: Record<string, Readonly<Record<string, string>>> = {};
+  for (const { name } of last?.clusters ?? []) {
+    const nodes = topology.nodes.filter(({ cluster }) => cluster === name).map((node) => node.name);
+    const parameters = nodes.length > 0 ? await runningOn(topology.target, stack).parameters(nodes) : undefined;
+    if (parameters) found[name] = parameters;
+  }
+  return found;
 }
 
 const restartLines = ({ restarts, stall, last }: Ahead): readonly string[] => {

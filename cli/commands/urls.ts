@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import * as z from "zod";
 import type { UrlKind } from "../arguments.ts";
 import { Failure } from "../failure.ts";
 import { readLast } from "../planning.ts";
@@ -18,6 +19,20 @@ async function urlOf(name: string, kind: UrlKind) {
 export async function url({ stack, kind }: { stack: string; kind: UrlKind }, { result }: Report): Promise<void> {
   const found = await urlOf(stack, kind);
   result([found.url], { url: found.url });
+}
+
+const SHARD_MAP = z.object({ shards: z.array(z.object({ url: z.string(), readUrl: z.string() })).default([]) });
+
+/** `ladder url shard`: prints the URL that leads straight to one shard, for SQL that stays on it. */
+export async function shardUrl({ stack, shard, read }: { stack: string; shard: number; read: boolean }, { result }: Report): Promise<void> {
+  const { shards } = SHARD_MAP.parse((await (await openStack(stack)).stack.outputs()).shardMap?.value ?? {});
+  const found = shards[shard];
+  if (!found)
+    throw new Failure(
+      `stack ${stack}: got shard ${shard}, want ${shards.length > 0 ? `0 to ${shards.length - 1}` : "a stack with shards"}`,
+    );
+  const text = read ? found.readUrl : found.url;
+  result([text], { url: text });
 }
 
 /**

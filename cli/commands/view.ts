@@ -58,7 +58,7 @@ export async function finishConversions(stack: string): Promise<string[]> {
 }
 
 /** Commands of the agent that answer with one JSON value. */
-async function agentOf(stack: string): Promise<(...command: string[]) => Promise<unknown>> {
+export async function agentOf(stack: string): Promise<(...command: string[]) => Promise<unknown>> {
   const last = await readLast(await openStack(stack));
   if (!last) throw new Failure(`stack ${stack}: there is nothing to look at yet; bin/up makes it`);
   if (last.target !== "docker") throw new Failure(`stack ${stack}: the agent on ${last.target} cannot be asked yet`);

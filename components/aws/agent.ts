@@ -11,8 +11,10 @@ export interface AgentArgs extends Common {
   /** The home region: the agent looks after all regions from there. */
   place: Place;
   topology: Topology;
-  /** The application's SQL by path. A change runs `migrate`. */
+  /** The application's SQL by path. A change runs `migrate`; `move` knows it too. */
   schema: Readonly<Record<string, string>>;
+  /** The configuration's `release`. */
+  release: boolean;
   database: DatabaseRefs;
   secrets: SecretRefs;
   poolers: readonly PoolerRefs[];
@@ -27,6 +29,8 @@ const MEMORY = 1024;
 const RETENTION = 365;
 /** Seconds after which an event of a schedule is no longer run; the least that AWS takes. */
 const YOUNG = 60;
+/** Commands that need the application's SQL. */
+const APPLICATION: readonly LambdaCommand[] = ["migrate", "move"];
 /** Commands that run by themselves. */
 const EVERY_MINUTE: readonly LambdaCommand[] = ["move", "metrics"];
 
@@ -44,7 +48,7 @@ export class Agent extends pulumi.ComponentResource {
     super("pgladder:aws:Agent", name, {}, { ...options, provider: args.place.provider });
     this.#args = args;
     const packages = packagesOf(args.schema);
-    const contents = (command: LambdaCommand): Contents => (command === "migrate" ? packages.migrate : packages.common);
+    const contents = (command: LambdaCommand): Contents => (APPLICATION.includes(command) ? packages.application : packages.common);
     const all = this.#event();
     const made = Object.fromEntries(
       LAMBDA_COMMANDS.map((command) => {
@@ -73,9 +77,11 @@ export class Agent extends pulumi.ComponentResource {
 
   /** What commands are told. */
   #event(): pulumi.Output<Omit<LambdaEvent, "command">> {
-    const { topology, database, secrets, poolers } = this.#args;
+    const { topology, release, database, secrets, poolers } = this.#args;
     const nodes = pulumi.all(
-      database.nodes.map(({ name, identifier, role, host }) => pulumi.output(host).apply((its) => ({ name, identifier, role, host: its }))),
+      database.nodes.map(({ name, cluster, identifier, role, host }) =>
+        pulumi.output(host).apply((its) => ({ name, cluster, identifier, role, host: its })),
+      ),
     );
     const arns = pulumi.all(Object.fromEntries(Object.entries(secrets.roles).map(([role, { arn }]) => [role, arn])));
     return pulumi.all([nodes, arns, secrets.caCertificate]).apply(([known, byRole, authority]) => ({
@@ -87,6 +93,7 @@ export class Agent extends pulumi.ComponentResource {
         adminPort: PORTS.admin,
       })),
       authority,
+      release,
       secrets: byRole,
     }));
   }

@@ -19,7 +19,7 @@ export interface Common {
 
 /** Security groups of a region, by who wears them. Rules between them are made with the network, by reference. */
 export interface SecurityGroups {
-  /** RDS: takes 5432 from pooler and agent, and from peered regions. An RDS Proxy wears `pooler` and adds its own ingress rule. */
+  /** RDS: takes 5432 from pooler and agent, from peered regions, and where there are shards from other servers of the stack. An RDS Proxy wears `pooler` and adds its own ingress rule. */
   readonly database: pulumi.Output<string>;
   /** Pooler hosts: take the client port, the health port and the admin ports; see PORTS. */
   readonly pooler: pulumi.Output<string>;
@@ -93,7 +93,10 @@ export interface SecretRef {
  * `{"certificate": PEM, "key": PEM, "ca": PEM}`.
  */
 export interface SecretRefs {
-  /** By role: ladder_admin (RDS master), ladder_agent (PgBouncer admin, POOLER_ADMIN), ladder_monitor, app, app_ro, cache_app. */
+  /**
+   * By role: ladder_admin (RDS master), ladder_agent (PgBouncer admin, POOLER_ADMIN), ladder_monitor, app, app_ro, cache_app; and of servers
+   * with each other: ladder_replication, ladder_gateway, ladder_gateway_ro.
+   */
   readonly roles: Readonly<Record<string, SecretRef>>;
   /** Certificate and key of the pooler hosts, signed by the stack's private authority for every `db.` name. */
   readonly poolerIdentity: SecretRef;
@@ -109,6 +112,8 @@ export interface SecretRefs {
 export interface DatabaseNode {
   /** Name in the topology. */
   readonly name: string;
+  /** Cluster whose primary it is or replicates: the home region's. */
+  readonly cluster: string;
   readonly region: string;
   readonly role: "primary" | "replica" | "standby";
   /** `DBInstanceIdentifier`: the dimension of the CloudWatch metrics; plain text. */
@@ -129,8 +134,9 @@ export interface DatabaseNode {
 
 export interface DatabaseRefs {
   readonly database: string;
+  /** Of the cluster that clients enter by. */
   readonly primary: DatabaseNode;
-  /** Primary first, then replicas of the home region, then those of further regions. */
+  /** Primaries first, that of the entry cluster before the shards', then replicas of the home region, then those of further regions. */
   readonly nodes: readonly DatabaseNode[];
 }
 

@@ -42,6 +42,7 @@ export class Database extends pulumi.ComponentResource {
         const instance = (node: Node): InstanceArgs => ({
           common: args,
           node,
+          cluster: cluster.name,
           place: places[node.region]!,
           settings: node === first ? writer : tune({ ...topology.tuning[node.name]!, primary: writer }),
           versions,

@@ -90,6 +90,7 @@ export class AwsTarget extends pulumi.ComponentResource implements Target {
         place: home,
         topology,
         schema,
+        release: config.release,
         database,
         secrets,
         poolers,

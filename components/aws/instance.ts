@@ -11,6 +11,8 @@ import { type Common, type DatabaseNode, type Place, PORTS } from "./contract.ts
 export interface InstanceArgs {
   common: Common;
   node: Node;
+  /** Name of the home region's cluster whose primary it is or replicates. */
+  cluster: string;
   place: Place;
   settings: Settings;
   /** Major versions that need a parameter group: the present one first, and the one before while an upgrade is on its way. */
@@ -100,11 +102,12 @@ export function makeInstance(
   return databaseNode(args, instance);
 }
 
-function databaseNode({ common, node, settings }: InstanceArgs, instance: aws.rds.Instance): DatabaseNode {
+function databaseNode({ common, node, cluster, settings }: InstanceArgs, instance: aws.rds.Instance): DatabaseNode {
   const connections = settingValue(settings, "max_connections");
   if (connections.kind !== "number") throw new Error(`max_connections of ${node.name}: got a ${connections.kind}, want a number`);
   return {
     name: node.name,
+    cluster,
     region: node.region,
     role: node.role,
     identifier: identifierOf(common, node),

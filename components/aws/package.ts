@@ -1,4 +1,4 @@
-/** What the agent's functions are made of: one bundle, the platform's SQL, and for `migrate` the application's SQL and its linter. */
+/** What the agent's functions are made of: one bundle, the platform's SQL, and where it is needed the application's SQL and its linter. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -21,8 +21,8 @@ export type Contents = Readonly<Record<string, { file: string } | { text: string
 export interface Packages {
   /** What every command is made of. */
   readonly common: Contents;
-  /** `migrate` has the application's SQL beside it. */
-  readonly migrate: Contents;
+  /** `migrate` and `move` have the application's SQL beside it: shards get its definitions. */
+  readonly application: Contents;
 }
 
 /** The packages of a stack. @param schema the application's SQL by path */
@@ -39,7 +39,7 @@ export function packagesOf(schema: Readonly<Record<string, string>>): Packages {
   };
   return {
     common,
-    migrate: {
+    application: {
       ...common,
       ...Object.fromEntries(Object.entries(schema).map(([path, text]) => [`schema/${path}`, { text }])),
       ...(existsSync(LINTER) ? { "bin/squawk": { file: LINTER } } : {}),
@@ -83,7 +83,7 @@ const bundle = (): string =>
  * replicates that it does not. Roles are made without either anyway.
  */
 export const withoutSuperuser = (sql: string): string =>
-  sql.replaceAll(/^alter role (\w+) nosuperuser nocreaterole nocreatedb noreplication;$/gm, "alter role $1 nocreaterole nocreatedb;");
+  sql.replaceAll(/\bnosuperuser nocreaterole nocreatedb noreplication\b/g, "nocreaterole nocreatedb");
 
 const digest = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
 

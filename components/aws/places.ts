@@ -60,6 +60,7 @@ export function makePlaces(args: PlacesArgs, parent: pulumi.Resource): Readonly<
         vpcId: network.vpcId,
         vpcCidr: network.vpcCidr,
         clientPort: topology.port,
+        between: topology.clusters.some(({ kind }) => kind === "shard"),
         peers: cidrs(isHome ? away : [homeSide]),
       },
       { parent, provider },

@@ -1,6 +1,7 @@
+import { gzipSync } from "node:zlib";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { type Architecture, hostClass, hostRoles, hostSettings } from "../../plan/pooler-host.ts";
+import { type Architecture, type HostSettings, hostClass, hostRoles, hostSettings } from "../../plan/pooler-host.ts";
 import { LEAVE, rdsAuthorities, renderBoot } from "../../plan/render/pooler-boot.ts";
 import type { Topology } from "../../plan/topology.ts";
 import type { Common, DatabaseRefs, Place, PoolerRefs, SecretRefs } from "./contract.ts";
@@ -101,7 +102,7 @@ export class Pooler extends pulumi.ComponentResource {
     const roles = Object.fromEntries(rolesOf(args).map(([role, secret]) => [role, secret.name]));
     const nodes = pulumi.all(database.nodes.map((node) => pulumi.output(node.host).apply((host) => ({ name: node.name, host }))));
     const value = pulumi.all([nodes, proxy]).apply(([known, its]) =>
-      JSON.stringify(
+      packed(
         hostSettings({
           topology,
           region: place.region,
@@ -113,7 +114,7 @@ export class Pooler extends pulumi.ComponentResource {
     );
     const settings = new aws.ssm.Parameter(
       part,
-      // Room for the pools of every stage; 4 KB would be enough for the first ones only.
+      // 8 KB, in which the pools of more than sixty shards have room, packed.
       {
         name,
         type: "SecureString",
@@ -215,6 +216,14 @@ export class Pooler extends pulumi.ComponentResource {
       { parent: this, dependsOn, customTimeouts: { delete: "30m" } },
     );
   }
+}
+
+/** As JSON, packed by gzip, in base64. */
+function packed(settings: HostSettings): string {
+  const bytes = gzipSync(JSON.stringify(settings));
+  // The packing machine's kind, which would change the parameter when somebody else runs `up`.
+  bytes[9] = 255;
+  return bytes.toString("base64");
 }
 
 /** The name by which a region's clients know its poolers. */

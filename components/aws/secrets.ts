@@ -23,8 +23,19 @@ export interface StoreArgs extends Common {
   after: readonly pulumi.Resource[];
 }
 
-/** What the platform logs in with. RDS has no replication and rewind users, and its poolers know passwords, not certificates. */
-const PLATFORM = [ROLES.admin, POOLER_ADMIN, ROLES.monitor, CACHE_USERS.app.role] as const;
+/**
+ * What the platform logs in with. RDS has no rewind user, and its poolers know passwords, not certificates. What only shards need is there
+ * from the start: a secret that is deleted keeps its name for a month, in which none of that name could be made again.
+ */
+const PLATFORM = [
+  ROLES.admin,
+  POOLER_ADMIN,
+  ROLES.monitor,
+  CACHE_USERS.app.role,
+  ROLES.replication,
+  ROLES.gateway,
+  ROLES.gatewayRead,
+] as const;
 
 /** Days in which a deleted secret can be brought back; its name cannot be used again before. */
 const RECOVERY = 30;

@@ -9,6 +9,8 @@ export interface SecurityArgs extends Common {
   vpcCidr: pulumi.Input<string>;
   /** The port that clients connect to. */
   clientPort: number;
+  /** Servers reach each other: a gateway its shards, and whoever has a subscription the server that it is to. */
+  between: boolean;
   /** Addresses of the regions that this one is peered with, by region: security groups cannot be named across regions. */
   peers: Readonly<Record<string, pulumi.Input<string>>>;
 }
@@ -30,6 +32,8 @@ interface Flow {
   ports: readonly Port[];
   /** Only in the home region, or only in further ones. */
   only?: "home" | "away";
+  /** Only where servers reach each other. */
+  between?: true;
 }
 
 /** Everything that may talk. What is not here is refused. */
@@ -40,6 +44,9 @@ const FLOWS: readonly Flow[] = [
   { from: "pooler", to: "pooler", ports: ["admin"] },
   { from: "pooler", to: "database", ports: ["postgres"] },
   { from: "agent", to: "database", ports: ["postgres"] },
+  { from: "database", to: "database", ports: ["postgres"], only: "home", between: true },
+  // A standby of the gateway reads from the shards at home.
+  { from: "database", to: "peer", ports: ["postgres"], only: "away", between: true },
   { from: "agent", to: "pooler", ports: ["client", "health", "admin"] },
   { from: "agent", to: "cache", ports: ["cache"], only: "home" },
   // Applications of further regions write at home, and their poolers fall back to the home databases.
@@ -64,7 +71,7 @@ export class Security extends pulumi.ComponentResource {
     const made = Object.fromEntries(
       Object.entries(WEARERS).map(([wearer, who]) => [wearer, this.#group(wearer, who, args).id]),
     ) as unknown as SecurityGroups;
-    for (const flow of FLOWS.filter(({ only }) => only === undefined || (only === "home") === args.home)) this.#flow(flow, made, args);
+    for (const flow of FLOWS.filter((each) => isThere(each, args))) this.#flow(flow, made, args);
     this.groups = made;
     this.registerOutputs({});
   }
@@ -105,6 +112,9 @@ export class Security extends pulumi.ComponentResource {
     }
   }
 }
+
+const isThere = ({ only, between }: Flow, args: SecurityArgs): boolean =>
+  (only === undefined || (only === "home") === args.home) && (between === undefined || args.between);
 
 const isWearer = (side: string): side is Wearer => Object.hasOwn(WEARERS, side);
 

@@ -32,11 +32,21 @@ export class Database extends pulumi.ComponentResource {
   constructor(name: string, args: DatabaseArgs, options?: pulumi.ComponentResourceOptions) {
     super("pgladder:docker:Database", name, {}, options);
     const members = args.consensus.map((member) => this.#member(member, args));
-    // The last node first, the first one after all others: a new image reaches one node at a time, replicas before the primary.
-    const made: docker.Container[] = [];
-    for (const node of [...args.nodes].reverse()) made.unshift(this.#node(node, [...members, ...made], args));
-    this.nodes = made;
+    this.nodes = [...new Set(args.nodes.map(({ cluster }) => cluster))].flatMap((cluster) =>
+      this.#cluster(
+        args.nodes.filter((node) => node.cluster === cluster),
+        members,
+        args,
+      ),
+    );
     this.registerOutputs({});
+  }
+
+  /** The last node first, the first one after all others: a new image reaches one node at a time, replicas before the primary. */
+  #cluster(nodes: readonly Node[], members: readonly docker.Container[], args: DatabaseArgs): readonly docker.Container[] {
+    const made: docker.Container[] = [];
+    for (const node of [...nodes].reverse()) made.unshift(this.#node(node, [...members, ...made], args));
+    return made;
   }
 
   #member({ name }: ConsensusMember, { around, image, files, after }: DatabaseArgs): docker.Container {

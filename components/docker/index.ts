@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { haproxyConfig, mirrorFiles } from "../../plan/mirror.ts";
+import { haproxyConfig, mirrorFiles, schemaFiles } from "../../plan/mirror.ts";
 import { ROLES } from "../../plan/render/patroni.ts";
 import { CACHE_ADDRESS, CACHE_USERS } from "../../plan/render/valkey.ts";
 import { Secrets } from "../secrets.ts";
@@ -64,7 +64,10 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
         parts,
         files: pulumi
           .all([secrets.ca, secrets.identities, secrets.passwords])
-          .apply(([ca, identities, passwords]) => mirrorFiles(topology, { ca, identities, passwords, digests: cacheDigests(passwords) })),
+          .apply(([ca, identities, passwords]) => [
+            ...mirrorFiles(topology, { ca, identities, passwords, digests: cacheDigests(passwords) }),
+            ...schemaFiles(topology, schema),
+          ]),
       },
       child,
     );
@@ -114,7 +117,16 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
     }
     this.ready = new Agent(
       "agent",
-      { around, image: images.agent, nodeImage: images.node, files, part: agent.name, schema, after },
+      {
+        around,
+        image: images.agent,
+        nodeImage: images.node,
+        files,
+        part: agent.name,
+        schema,
+        shards: topology.clusters.some(({ kind }) => kind === "shard"),
+        after,
+      },
       child,
     ).ready;
     this.passwords = secrets.passwords;

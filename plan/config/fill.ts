@@ -40,7 +40,7 @@ export function profileOf(config: Filled): StageProfile {
     primary: sized(primary),
     replicas: sized({ ...primary, count: base.replicas.count, ...config.replicas }),
     pooler: { ...base.pooler, ...(config.target === "docker" ? { count: 1 } : {}), ...config.pooler },
-    cache: base.cache && { ...base.cache, ...config.cache },
+    cache: base.cache && { ...base.cache, ...(config.target === "docker" ? { groups: 1 } : {}), ...config.cache },
     shards: base.shards && sized({ ...base.shards, ...config.shards }),
     workers: base.workers && sized({ ...base.workers, ...config.workers }),
   };

@@ -1,5 +1,7 @@
 /** Combinations of keys that cannot work, as data: which keys a rule reads, and what it finds. */
 import { className, instanceClass, wantedClass } from "../classes.ts";
+import { doorsOf } from "../render/haproxy.ts";
+import { shardClasses } from "../shards.ts";
 import { firstStageWith, STAGE_PROFILES, type StageProfile } from "../stages.ts";
 import type { Stage, Target } from "../types.ts";
 import { DEFAULT_ALERTS, engineOf, type Filled, profileOf } from "./fill.ts";
@@ -64,6 +66,20 @@ function machineFindings(key: Key, machine: WrittenMachine, target: Target, engi
     ...when(machine.disk !== undefined, [key, "disk"], "no disk with target aws: volumes are gp3"),
     ...(name === undefined ? [] : when(!instanceClass(name) || className(name, engine) !== name, [key, "class"], wantedClass(engine))),
   ];
+}
+
+/** A class is looked at only where every split is of a shard that is there. */
+function splitFindings({ stage, shards }: Filled): readonly Finding[] {
+  const { count, buckets } = { count: 1, buckets: 64, ...STAGE_PROFILES[stage].shards, ...shards };
+  const splits = shards?.splits ?? {};
+  const at = (index: string): Finding["path"] => ["shards", "splits", index];
+  const wrong = Object.entries(splits).flatMap(([index, source]) => [
+    ...when(Number(index) >= count, at(index), `a shard from 1 to ${count - 1} (${count} shards)`),
+    ...when(source >= Number(index), at(index), "an earlier shard"),
+  ]);
+  if (wrong.length > 0 || Object.keys(splits).length === 0) return wrong;
+  const finest = Math.max(...shardClasses(count, splits).map(({ modulus }) => modulus));
+  return when(finest > buckets, ["shards", "splits"], `no shard below one bucket (one would be 1/${finest} of ${buckets} buckets)`);
 }
 
 const POOL_KEYS = ["stage", "target", "engine", "pooler"] as const;
@@ -212,6 +228,23 @@ export const RULES: readonly Rule[] = [
         count > buckets,
         ["shards", shards?.count === undefined ? "buckets" : "count"],
         `at most one shard a bucket (${buckets} buckets)`,
+      );
+    },
+  },
+  { reads: ["stage", "shards"], find: splitFindings },
+  {
+    reads: ["target", "stage", "port", "shards"],
+    find: (config) => {
+      const count = profileOf(config).shards?.count ?? 0;
+      const clusters = [
+        { kind: "main", index: 0 } as const,
+        ...Array.from({ length: count }, (_, index) => ({ kind: "shard", index }) as const),
+      ];
+      const taken = clusters.some((cluster) => Object.values(doorsOf(cluster)).includes(config.port));
+      return when(
+        config.target === "docker" && taken,
+        ["port"],
+        "a port that HAProxy does not use inside the pooler (5000 to 5002, 5010 to 5012 for shard 0 …)",
       );
     },
   },

@@ -100,6 +100,7 @@ export const SCHEMA = {
     ...machine,
     count: integer(1, 256).exactOptional(),
     buckets: oneOf([64, 128, 256, 512, 1024]).exactOptional(),
+    splits: map(/^[1-9]\d{0,2}$/, "a shard's number from 1", integer(0, 254)).exactOptional(),
     replicas: integer(0, 15).exactOptional(),
     poolSize: integer(1, 5_000).exactOptional(),
   }),

@@ -1,15 +1,37 @@
+import type { Cluster } from "../parts.ts";
+
 export const WRITE_PORT = 5000;
 export const READ_PORT = 5001;
-/** HAProxy's runtime interface, for holders of the stack's certificates only. */
-export const CONTROL_PORT = 5002;
+
+/** Ports of the pooler's HAProxy in front of one cluster. */
+export interface Doors {
+  write: number;
+  read: number;
+  /** HAProxy's runtime interface, for holders of the stack's certificates only. */
+  control: number;
+}
+
+/** The entry cluster's doors are always the same; each shard has its own, ten ports further on than those of the one before. */
+export function doorsOf({ kind, index }: Pick<Cluster, "kind" | "index">): Doors {
+  const first = kind === "shard" ? WRITE_PORT + 10 * (index + 1) : WRITE_PORT;
+  return { write: first, read: first + 1, control: first + 2 };
+}
 
 export interface HaproxyInput {
   /** Host names that a node of the cluster can ever have; those that do not exist (yet) stay down. */
   hosts: readonly string[];
+  doors: Doors;
   /** A replica that lags more than this many MiB gets no reads. */
   maxLagMiB: number;
   maxConnections: number;
+  /** Of the runtime interface, for processes beside it. */
+  socket: string;
+  /** Half as many checks of a node, half as often: where many clusters share a machine. */
+  sparing: boolean;
 }
+
+/** The file of the runtime interface: of the process that reads `<name>.cfg`. */
+export const socketOf = (name: string): string => `/tmp/${name}.sock`;
 
 /**
  * haproxy.cfg of a pooler: finds the primary and the healthy replicas by asking Patroni on every node.
@@ -19,14 +41,18 @@ export interface HaproxyInput {
  * server for healthy from the moment its name resolves until its first check fails: so replicas get no reads (weight 0) until the
  * agent gives them a weight, and a connection that does not come about is tried on another server.
  */
-export function renderHaproxy({ hosts, maxLagMiB, maxConnections }: HaproxyInput): string {
-  const servers = (more = "") => hosts.map((host) => `  server ${host} ${host}:5432 check port 8008${more}`).join("\n");
+export function renderHaproxy({ hosts, doors, maxLagMiB, maxConnections, socket, sparing }: HaproxyInput): string {
+  const server = (host: string, how: string) => `  server ${host} ${host}:5432 ${how}`;
+  const servers = (more = "") => hosts.map((host) => server(host, `check port 8008${more}`)).join("\n");
+  const primaryForReads = sparing
+    ? hosts.map((host) => server(host, `track write/${host}`)).join("\n")
+    : `  http-check send meth OPTIONS uri /primary\n${servers()}`;
   return `global
   maxconn ${maxConnections}
   log stdout format raw local0 warning
   ca-base /etc/pgladder
   crt-base /etc/pgladder
-  stats socket /tmp/haproxy.sock mode 600 level admin
+  stats socket ${socket} mode 600 level admin
 
 defaults
   mode tcp
@@ -41,7 +67,7 @@ defaults
   option clitcpka
   option srvtcpka
   http-check expect status 200
-  default-server inter 500ms fall 3 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
+  default-server inter ${sparing ? "1s" : "500ms"} fall 3 rise 1 check-ssl verify required ca-file ca.crt on-marked-down shutdown-sessions resolvers docker init-addr last,libc,none
 
 resolvers docker
   parse-resolv-conf
@@ -52,16 +78,16 @@ resolvers docker
 
 # The runtime interface itself speaks no TLS.
 listen control
-  bind :${CONTROL_PORT} ssl crt pooler.pem ca-file ca.crt verify required
-  server runtime unix@/tmp/haproxy.sock
+  bind :${doors.control} ssl crt pooler.pem ca-file ca.crt verify required
+  server runtime unix@${socket}
 
 listen write
-  bind :${WRITE_PORT}
+  bind :${doors.write}
   http-check send meth OPTIONS uri /primary
 ${servers()}
 
 frontend read
-  bind :${READ_PORT}
+  bind :${doors.read}
   acl no_replica nbsrv(replicas) eq 0
   use_backend primary_for_reads if no_replica
   default_backend replicas
@@ -72,7 +98,6 @@ backend replicas
 ${servers(" weight 0")}
 
 backend primary_for_reads
-  http-check send meth OPTIONS uri /primary
-${servers()}
+${primaryForReads}
 `;
 }

@@ -12,6 +12,9 @@ export const ROLES = {
   pooler: "ladder_pooler",
   pooled: "ladder_pooled",
   monitor: "ladder_monitor",
+  /** The gateway's sessions on shards. */
+  gateway: "ladder_gateway",
+  gatewayRead: "ladder_gateway_ro",
 } as const;
 
 export interface ClusterSettings {
@@ -36,6 +39,8 @@ export function patroniDynamic({ parameters, synchronous, database }: ClusterSet
     maximum_lag_on_failover: 16 * 1024 * 1024,
     synchronous_mode: synchronous,
     failsafe_mode: true,
+    // Those of subscriptions: whoever makes one also drops it, and PostgreSQL itself carries it over a fail-over.
+    ignore_slots: [{ type: "logical", plugin: "pgoutput" }],
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
@@ -48,7 +53,11 @@ export function patroniDynamic({ parameters, synchronous, database }: ClusterSet
 export type PatroniDynamic = ReturnType<typeof patroniDynamic>;
 
 /** A synchronous commit waits for a replica that lost its primary for a moment until it looks again: 5 s by default. */
-const mechanics = { wal_retrieve_retry_interval: "200ms" } as const;
+const mechanics = {
+  wal_retrieve_retry_interval: "200ms",
+  // Replicas keep a copy of the subscriptions' slots.
+  sync_replication_slots: "on",
+} as const;
 
 const files = {
   ssl: "on",
@@ -66,6 +75,9 @@ function hostBasedAccess(database: string): string[] {
   return [
     `local all ${ROLES.admin} peer map=os`,
     `hostssl replication ${ROLES.replication} samenet scram-sha-256`,
+    // Subscriptions ask for the database that they copy, replicas for one in which they may look at slots.
+    `hostssl ${database},postgres ${ROLES.replication} samenet scram-sha-256`,
+    `hostssl ${database} ${ROLES.gateway},${ROLES.gatewayRead} samenet scram-sha-256`,
     `hostssl all ${ROLES.rewind} samenet scram-sha-256`,
     `hostssl all ${ROLES.admin} samenet scram-sha-256`,
     `hostssl ${database} ${ROLES.monitor} samenet scram-sha-256`,

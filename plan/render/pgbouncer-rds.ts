@@ -33,7 +33,7 @@ export function renderRdsPgbouncer(settings: HostSettings, index: number): strin
     authentication: [],
     serverTls: [`server_tls_ca_file = ${SERVER_AUTHORITIES}`],
     leading: (pool) =>
-      proxy !== null && pool.to === "primary" && pool.mode === "transaction"
+      proxy !== null && pool.shard === null && pool.to === "primary" && pool.mode === "transaction"
         ? `host=${proxy} port=5432 dbname=${pool.realDatabase}`
         : `host=127.0.0.1 port=${haproxyPort(pool)} dbname=${pool.realDatabase}`,
     sections: `\n[peers]\n${peers.join("\n")}\n`,

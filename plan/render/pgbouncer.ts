@@ -1,6 +1,6 @@
 import type { Pool } from "../pools.ts";
 import type { PoolerProfile } from "../stages.ts";
-import { READ_PORT, WRITE_PORT } from "./haproxy.ts";
+import { doorsOf } from "./haproxy.ts";
 import { ROLES } from "./patroni.ts";
 
 export const POOLER_FILES = "/etc/pgladder";
@@ -38,11 +38,17 @@ const BEFORE_PATRONI: PgbouncerPlace = {
     `server_tls_cert_file = ${POOLER_FILES}/pooler.crt`,
   ],
   leading: (pool) =>
-    `host=127.0.0.1 port=${haproxyPort(pool)} dbname=${pool.realDatabase} auth_user=${ROLES.pooler} auth_dbname=${pool.realDatabase}`,
+    `host=127.0.0.1 port=${haproxyPort(pool)} dbname=${pool.realDatabase} auth_user=${ROLES.pooler} auth_dbname=${lookUpIn(pool)}`,
 };
 
 /** The port of HAProxy that leads a pool to its servers. */
-export const haproxyPort = ({ to }: Pool): number => (to === "primary" ? WRITE_PORT : READ_PORT);
+export function haproxyPort({ to, shard }: Pool): number {
+  const doors = doorsOf(shard === null ? { kind: "main", index: 0 } : { kind: "shard", index: shard });
+  return to === "primary" ? doors.write : doors.read;
+}
+
+/** The pooler's database in which users are looked up: a shard's own, so that it needs no other cluster for its clients. */
+const lookUpIn = ({ realDatabase, shard }: Pool): string => (shard === null ? realDatabase : `${realDatabase}_shard_${shard}`);
 
 /**
  * pgbouncer.ini of one PgBouncer process in front of one cluster.

@@ -46,7 +46,7 @@ put() {
   install -m 0400 -o ${UID} -g ${UID} /dev/stdin "$folder/.$1" <<<"$2"
   mv "$folder/.$1" "$folder/$1"
 }
-settings=$(aws ssm get-parameter --name "$PARAMETER" --with-decryption --query Parameter.Value --output text)
+settings=$(aws ssm get-parameter --name "$PARAMETER" --with-decryption --query Parameter.Value --output text | base64 -d | gunzip)
 secrets=$(aws secretsmanager batch-get-secret-value --secret-id-list $SECRETS --output json)
 # Not all of them: a role's right that is still on its way.
 if grep -q '"ErrorCode"' <<<"$secrets"; then echo "secrets: some cannot be read" >&2; exit 1; fi

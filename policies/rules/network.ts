@@ -1,5 +1,5 @@
 /** VPC, subnets, security groups, private names. */
-import { argument, companion, isGiven, list } from "../read.ts";
+import { argument, companion, isGiven, list, ofKind } from "../read.ts";
 import type { Recorded, Rule } from "../types.ts";
 
 const INGRESS = "vpc.SecurityGroupIngressRule";
@@ -9,10 +9,14 @@ const GROUP = "ec2.SecurityGroup";
 const toWorld = ({ inputs }: Recorded): boolean => inputs.cidrIpv4 === "0.0.0.0/0" || inputs.cidrIpv6 === "::/0";
 const anyone = (value: unknown): boolean => value === "0.0.0.0/0" || value === "::/0";
 const HTTPS = 443;
+const POSTGRES = 5432;
 /** Ports of a rule at most: 64 admin ports of pooler processes are the most that the target opens. */
 const WIDEST = 64;
 
 const ofVpc = (other: Recorded, vpc: Recorded): boolean => vpc.id !== undefined && other.inputs.vpcId === vpc.id;
+
+const isWorn = (group: unknown, all: readonly Recorded[]): boolean =>
+  ofKind(all, "rds.Instance").some(({ inputs }) => list(inputs.vpcSecurityGroupIds).includes(group));
 
 export const NETWORK: readonly Rule[] = [
   companion("vpc-flow-logs", ["EC2.6", "CKV2_AWS_11", "CIS AWS 3.7"], "ec2.Vpc", "ec2.FlowLog", "a flow log", ofVpc),
@@ -56,6 +60,17 @@ export const NETWORK: readonly Rule[] = [
     `to the whole internet by port ${HTTPS} only`,
     (protocol, rule) => !toWorld(rule) || (protocol === "tcp" && rule.inputs.fromPort === HTTPS && rule.inputs.toPort === HTTPS),
   ),
+  {
+    id: "database-talks-to-databases",
+    from: ["EC2.19", "least privilege"],
+    on: [EGRESS],
+    path: "toPort",
+    want: `to servers' port ${POSTGRES} only, from what a database wears`,
+    check: ({ inputs }, all) =>
+      isWorn(inputs.securityGroupId, all) && (inputs.fromPort !== POSTGRES || inputs.toPort !== POSTGRES)
+        ? [{ path: "toPort", got: inputs.toPort }]
+        : [],
+  },
   argument("security-described", ["CKV_AWS_23"], [GROUP, INGRESS, EGRESS], "description", "a description", isGiven),
   {
     id: "security-rules-apart",

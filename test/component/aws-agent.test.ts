@@ -16,6 +16,8 @@ import { AWAY, commonOf, databaseOf, HASH, HOME, keyOf, placeOf, secretsOf, tags
 
 const SCHEMA = { "0001_notes.sql": "create table notes (id int);\n" };
 const named = (part: string) => expect.stringMatching(new RegExp(`^pgladder-dev-${part}-${HASH}$`));
+/** Roles that servers have for each other. */
+const BETWEEN_SERVERS = ["ladder_replication", "ladder_gateway", "ladder_gateway_ro"] as const;
 const digest = (text: string) => createHash("sha256").update(text).digest("hex");
 
 const poolerOf = (region: string): PoolerRefs => ({
@@ -39,6 +41,7 @@ const run = (given: Given, schema: Record<string, string> = SCHEMA, stack = "dev
           place: placeOf(HOME, options),
           topology,
           schema,
+          release: false,
           database: databaseOf(topology, options),
           secrets: secretsOf(),
           poolers: topology.regions.map(poolerOf),
@@ -129,9 +132,9 @@ describe("stage 3 in two regions", () => {
   });
 
   test.each([
-    ["configure", ["ladder_admin", "ladder_monitor", "app", "app_ro"]],
-    ["migrate", ["ladder_admin"]],
-    ["move", ["ladder_admin", "ladder_monitor"]],
+    ["configure", ["ladder_admin", "ladder_monitor", "app", "app_ro", ...BETWEEN_SERVERS]],
+    ["migrate", ["ladder_admin", ...BETWEEN_SERVERS]],
+    ["move", ["ladder_admin", "ladder_monitor", ...BETWEEN_SERVERS]],
     ["metrics", ["ladder_monitor", "ladder_agent"]],
   ] as const)("%s may write its log, and read the passwords of %s", (command, roles) => {
     const part = `agent-${command}`;
@@ -186,10 +189,10 @@ describe("stage 3 in two regions", () => {
   });
 
   test("configure and migrate run when their package, their event or a password changes, and are made anew each time", () => {
-    const { common, migrate } = packagesOf(SCHEMA);
+    const { common, application } = packagesOf(SCHEMA);
     for (const [command, contents, more] of [
-      ["configure", common, { secrets: digest("1,1,1,1") }],
-      ["migrate", migrate, {}],
+      ["configure", common, { secrets: digest("1,1,1,1,1,1,1") }],
+      ["migrate", application, {}],
     ] as const) {
       const { args } = the(made, "lambda.Invocation", `agent-${command}`);
       expect(args).toEqual({
@@ -238,7 +241,7 @@ describe("stage 3 in two regions", () => {
     const { desired, nodes, poolers, authority } = eventIn(made, "metrics");
     const hosts = ["main-1", "main-2", "main-3", `main-${AWAY}-1`].map((name) => `${name}.rds.test`);
     expect(nodes.map(({ host }) => host)).toEqual(hosts);
-    expect(nodes[3]).toEqual({ name: `main-${AWAY}-1`, identifier: `main-${AWAY}-1`, role: "standby", host: hosts[3] });
+    expect(nodes[3]).toEqual({ name: `main-${AWAY}-1`, cluster: "main", identifier: `main-${AWAY}-1`, role: "standby", host: hosts[3] });
     expect(poolers).toEqual(
       [HOME, AWAY].map((region) => ({ region, host: `db.${region}.test`, group: `group-${region}`, processes: 2, adminPort: 6500 })),
     );
@@ -249,10 +252,31 @@ describe("stage 3 in two regions", () => {
       partitions: true,
       cache: null,
       pooler: { host: hosts[0], port: 5432 },
-      cluster: { nodes: hosts, wanted: hosts },
+      cluster: { nodes: hosts.slice(0, 3), wanted: hosts.slice(0, 3) },
+      shards: [],
     });
     expect(eventIn(made, "configure")).toMatchObject({ poolers: [], authority: "" });
   });
+});
+
+test("stage 4: an event has every cluster's servers at home, its primary first, and the rows of each shard", async () => {
+  const made = await run({ stage: 4, shards: { count: 2 }, replicaRegions: [AWAY] });
+  const { desired, nodes } = eventIn(made, "move");
+  const hosts = (...names: string[]) => names.map((name) => `${name}.rds.test`);
+  expect(desired.cluster.nodes).toEqual(hosts("main-1", "main-2"));
+  expect(desired.shards.map(({ name, nodes: its, wanted }) => [name, its, wanted])).toEqual([
+    ["shard-0", hosts("shard-0-1", "shard-0-2"), hosts("shard-0-1", "shard-0-2")],
+    ["shard-1", hosts("shard-1-1", "shard-1-2"), hosts("shard-1-1", "shard-1-2")],
+  ]);
+  expect(desired.shards.map((shard) => shard.class)).toEqual([
+    { modulus: 2, remainder: 0 },
+    { modulus: 2, remainder: 1 },
+  ]);
+  expect(nodes.map(({ name, cluster }) => `${cluster} ${name}`).sort()).toEqual([
+    ...["main main-1", "main main-2", `main main-${AWAY}-1`],
+    ...["shard-0 shard-0-1", "shard-0 shard-0-2", `shard-0 shard-0-${AWAY}-1`],
+    ...["shard-1 shard-1-1", "shard-1 shard-1-2", `shard-1 shard-1-${AWAY}-1`],
+  ]);
 });
 
 test("names hold in an account for a long project, and stacks do not share them", async () => {
@@ -272,19 +296,19 @@ test("names hold in an account for a long project, and stacks do not share them"
 describe("packages", () => {
   test("a changed schema changes what migrate is made of, and nothing else", () => {
     const [before, after] = [packagesOf(SCHEMA), packagesOf({ ...SCHEMA, "0002_more.sql": "select 1;\n" })];
-    expect(hashOf(after.migrate)).not.toBe(hashOf(before.migrate));
+    expect(hashOf(after.application)).not.toBe(hashOf(before.application));
     expect(hashOf(after.common)).toBe(hashOf(before.common));
-    expect(after.migrate["schema/0002_more.sql"]).toEqual({ text: "select 1;\n" });
+    expect(after.application["schema/0002_more.sql"]).toEqual({ text: "select 1;\n" });
     expect(Object.keys(after.common).filter((path) => path.startsWith("schema/"))).toEqual([]);
   });
 
   test("nothing of a package is text in Pulumi's state: only where it is on this machine", async () => {
-    const parts = (await archiveOf(packagesOf(SCHEMA).migrate).assets) as Record<string, object>;
+    const parts = (await archiveOf(packagesOf(SCHEMA).application).assets) as Record<string, object>;
     expect(Object.keys(parts).filter((path) => path !== "bin/squawk")).toEqual(["agent.mjs", "sql", "schema", "libpg-query.wasm"]);
     for (const part of Object.values(parts)) expect(part).not.toBeInstanceOf(pulumi.asset.StringAsset);
     const schema = await (parts.schema as pulumi.asset.FileArchive).path;
     expect(readFileSync(`${schema}/0001_notes.sql`, "utf8")).toBe(SCHEMA["0001_notes.sql"]);
-    const again = (await archiveOf(packagesOf(SCHEMA).migrate).assets) as Record<string, pulumi.asset.FileArchive>;
+    const again = (await archiveOf(packagesOf(SCHEMA).application).assets) as Record<string, pulumi.asset.FileArchive>;
     expect(await again.schema!.path).toBe(schema);
   });
 

@@ -156,8 +156,9 @@ describe("one region, one pooler (stage 1)", () => {
     expect(the(made, "kms.Alias", `key-${HOME}`).args.name).toMatch(/^alias\/pgladder-dev-key-us-east-1-[0-9a-f]{6}$/);
   });
 
-  test("keeps seven secrets, each a name of its own and a secret value", () => {
-    const owners = ["app", "app_ro", "cache_app", "ladder_admin", "ladder_agent", "ladder_monitor"];
+  test("keeps ten secrets, each a name of its own and a secret value", () => {
+    const between = ["ladder_gateway", "ladder_gateway_ro", "ladder_replication"];
+    const owners = ["app", "app_ro", "cache_app", "ladder_admin", "ladder_agent", "ladder_monitor", ...between].sort();
     expect(names(ofType(made, "secretsmanager.Secret"))).toEqual(["identity-pooler", ...owners.map((role) => `password-${role}`)]);
     for (const role of owners) {
       const { args, secret, retainOnDelete, dependsOn } = the(made, "secretsmanager.SecretVersion", `password-${role}`);
@@ -257,7 +258,7 @@ describe("two regions (stage 3)", () => {
 
   test("copies every secret to the other region, under that region's key", () => {
     const secrets = ofType(made, "secretsmanager.Secret");
-    expect(secrets).toHaveLength(7);
+    expect(secrets).toHaveLength(10);
     for (const { args, provider } of secrets) {
       expect(provider).toBe(`aws-${HOME}`);
       expect(args.kmsKeyId).toBe(`arn:aws:kms:${HOME}:${ACCOUNT}:key-${HOME}`);

@@ -56,7 +56,11 @@ const secret = (owner: string, kind: string): SecretRef => ({
   arnIn: (region) => pulumi.output(`arn:${region}:${owner}`),
 });
 
-const ROLES = ["ladder_admin", "ladder_agent", "ladder_monitor", "app", "app_ro", "cache_app"];
+const ROLES = ["ladder_admin", "ladder_agent", "ladder_monitor", "app", "app_ro", "cache_app"].concat(
+  "ladder_replication",
+  "ladder_gateway",
+  "ladder_gateway_ro",
+);
 
 export const secretsOf = (): SecretRefs => ({
   roles: Object.fromEntries(ROLES.map((role) => [role, secret(role, "password")])),
@@ -68,8 +72,10 @@ export const secretsOf = (): SecretRefs => ({
 
 /** Every node of the topology, at a host of its name. */
 export function databaseOf(topology: Topology, options: pulumi.ComponentResourceOptions): DatabaseRefs {
-  const nodes = topology.nodes.map(({ name, region, role, machine }) => ({
+  const families = new Map(topology.clusters.map(({ name, follows }) => [name, follows ?? name]));
+  const nodes = topology.nodes.map(({ name, cluster, region, role, machine }) => ({
     name,
+    cluster: families.get(cluster)!,
     region,
     role,
     identifier: name,

@@ -1,5 +1,5 @@
 /**
- * Every resource of stages 1 to 3 under the rule pack of policies/: nothing breaks a rule but what an exception gives a reason for.
+ * Every resource of stages 1 to 4 under the rule pack of policies/: nothing breaks a rule but what an exception gives a reason for.
  * Under mocks: cannot prove what AWS makes of it. The same over the real engine's resources: test/engine/aws.
  */
 import { beforeAll, describe, expect, test } from "vitest";
@@ -14,6 +14,7 @@ const RUNS: Readonly<Record<string, Given>> = {
   "stage 2": { stage: 2 },
   "stage 3": { stage: 3 },
   "stage 3 in two regions": { stage: 3, replicaRegions: ["eu-west-1"] },
+  "stage 4 in two regions": { stage: 4, shards: { count: 2 }, replicaRegions: ["eu-west-1"] },
   "an RDS Proxy": { stage: 2, aws: { rdsProxy: true } },
   "an existing network": { stage: 1, aws: { vpcId: "vpc-0123456789abcdef0", subnetIds: ["subnet-0000000a", "subnet-0000000b"] } },
 };

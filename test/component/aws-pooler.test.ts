@@ -2,6 +2,7 @@
  * What the AWS target asks for before its databases: pooler hosts and their door, every promised argument with its value. Cannot prove that AWS takes it, nor that a host starts: test/postgres/pooler-host.test.ts runs the host's program
  * before real servers, test/unit/pooler-boot.test.ts its scripts. Nothing of it has run on AWS.
  */
+import { gunzipSync } from "node:zlib";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -55,8 +56,9 @@ const run = (given: Given, { region = HOME, stack = "dev", project = "pgladder",
     { project, stack },
   );
 
+const packedIn = (made: readonly Made[], region = HOME) => the(made, "ssm.Parameter", `pooler-${region}`).args.value as string;
 const settingsIn = (made: readonly Made[], region = HOME) =>
-  JSON.parse(the(made, "ssm.Parameter", `pooler-${region}`).args.value as string) as HostSettings;
+  JSON.parse(gunzipSync(Buffer.from(packedIn(made, region), "base64")).toString()) as HostSettings;
 const bootOf = (made: readonly Made[], region = HOME) =>
   Buffer.from(the(made, "ec2.LaunchTemplate", `pooler-${region}`).args.userData as string, "base64").toString();
 
@@ -273,19 +275,27 @@ describe("other stages and places", () => {
     expect(bootOf(four)).toBe(bootOf(three).replace("PROCESSES=3", "PROCESSES=4"));
   });
 
-  test("stage 1 has one host, stage 3 one core for each of its processes, and room for the pools of every stage in its settings", async () => {
+  test("stage 1 has one host, stage 3 one core for each of its processes", async () => {
     const one = await run({ stage: 1 });
     const three = await run({ stage: 3 });
     expect(the(one, "autoscaling.Group", `pooler-${HOME}`).args).toMatchObject({ minSize: 1, maxSize: 2, minElbCapacity: 1 });
     expect(the(three, "ec2.LaunchTemplate", `pooler-${HOME}`).args.instanceType).toBe("c6i.large");
-    expect((the(three, "ssm.Parameter", `pooler-${HOME}`).args.value as string).length).toBeLessThan(8_192);
+  });
+
+  test("64 shards: their pools have room in the settings, and the hosts' certificate, secrets and start change with none of them", async () => {
+    const [four, many] = [await run({ stage: 4 }), await run({ stage: 4, shards: { count: 64 } })];
+    expect(settingsIn(many).pools).toHaveLength(3 + 2 * 64);
+    expect(packedIn(many).length).toBeLessThan(8_192);
+    expect(bootOf(many)).toBe(bootOf(four));
   });
 
   test("a further region has its nearest reads only, its own name, and the password of the reader only", async () => {
     const made = await run({ stage: 3, replicaRegions: [AWAY] }, { region: AWAY });
-    const { pools, primaries, replicas, nodes, secrets } = settingsIn(made, AWAY);
+    const { pools, clusters, nodes, secrets } = settingsIn(made, AWAY);
     expect(pools.map(({ database }) => database)).toEqual(["app_read"]);
-    expect([primaries[0], replicas[0]]).toEqual(["main-1", `main-${AWAY}-1`]);
+    expect(clusters.map(({ name, primaries, replicas }) => [name, primaries[0], replicas[0]])).toEqual([
+      [`main-${AWAY}`, "main-1", `main-${AWAY}-1`],
+    ]);
     expect(nodes.map(({ name }) => name)).toEqual(["main-1", "main-2", "main-3", `main-${AWAY}-1`]);
     expect(Object.keys(secrets.roles)).toEqual(["app_ro", "ladder_agent", "ladder_monitor"]);
     expect(the(made, "route53.Record", `door-${AWAY}`).args.name).toBe("db-eu-west-1.dev.pgladder.internal");

@@ -63,6 +63,7 @@ const CASES: readonly (readonly [string, Given])[] = [
   ["stage 2", { stage: 2 }],
   ["stage 3", { stage: 3 }],
   ["stage 3 in two regions", { stage: 3, replicaRegions: [AWAY] }],
+  ["stage 4 in two regions", { stage: 4, shards: { count: 2 }, replicaRegions: [AWAY] }],
 ];
 
 /** Auto-scaling groups have a list of tags, everything else a map. */
@@ -173,7 +174,8 @@ describe("what the stack exports", () => {
 test("pooler hosts start after the databases, their secrets' values and the private subnets' way out", async () => {
   const made = await runAws({ stage: 2 });
   const home = "us-east-1";
-  const owners = ["app", "app_ro", "cache_app", "ladder_admin", "ladder_agent", "ladder_monitor"];
+  const between = ["ladder_gateway", "ladder_gateway_ro", "ladder_replication"];
+  const owners = ["app", "app_ro", "cache_app", "ladder_admin", "ladder_agent", "ladder_monitor", ...between];
   expect(the(made, "autoscaling.Group", `pooler-${home}`).dependsOn.toSorted()).toEqual(
     [
       ...[1, 2, 3].flatMap((n) => ["ec2.Route", "ec2.RouteTableAssociation"].map((type) => `${type} private-${n}-${home}`)),

@@ -14,6 +14,9 @@ const CONTAINER = "docker:index/container:Container";
 const VOLUME = "docker:index/volume:Volume";
 const HOST = { cores: 8, memory: gib(64) };
 
+/** Of 2 GB of data at stage 3, of a twentieth of the host's memory at stage 4. */
+const CACHE_LIMIT: Record<number, number> = { 3: 3_136, 4: 4_978 };
+
 const topologyAt = (given: Given, ...before: Given[]) => {
   let last: ReturnType<typeof toOutputs> | undefined;
   for (const each of before) last = toOutputs(plan(parse(each), last, HOST));
@@ -33,6 +36,7 @@ const expectedTree = (nodes: readonly string[], cache: readonly string[] = []) =
   const door = cache.length > 0 ? ["cache-door"] : [];
   const roles = [
     ...["ladder_admin", "ladder_replication", "ladder_rewind", "ladder_agent", "ladder_monitor", "app", "app_ro"],
+    ...["ladder_gateway", "ladder_gateway_ro"],
     // From the start, so that the cache's URL is the same when it comes back.
     ...["cache_app", "ladder_cache", "ladder_cache_copy", "ladder_cache_door"],
   ];
@@ -62,6 +66,13 @@ describe.each([
   { stage: 1, nodes: ["main-1"], cache: [], memory: 4096, cpuSet: "0-1" },
   { stage: 2, nodes: ["main-1", "main-2"], cache: [], memory: 8192, cpuSet: "0-3" },
   { stage: 3, nodes: ["main-1", "main-2", "main-3"], cache: ["cache-0-1", "cache-0-2"], memory: 13_088, cpuSet: "0-7" },
+  {
+    stage: 4,
+    nodes: ["main-1", "main-2", ...[0, 1, 2, 3].flatMap((shard) => [`shard-${shard}-1`, `shard-${shard}-2`])],
+    cache: ["cache-0-1", "cache-0-2"],
+    memory: 3_904,
+    cpuSet: "0-7",
+  },
 ])("stage $stage", ({ stage, nodes, cache, memory, cpuSet }) => {
   const withCache = cache.length > 0;
   let made: Placed[];
@@ -107,8 +118,7 @@ describe.each([
         ["agent", 512, -1, 1],
         ["etcd-1", 256, -1, 1],
         ["pooler-1", 512, -1, 1],
-        // 2 GB of data each.
-        ...cache.map((node) => [node, 3136, -1, 1]),
+        ...cache.map((node) => [node, CACHE_LIMIT[stage], -1, 1]),
         ...(withCache ? [["cache-door", 256, -1, 1]] : []),
       ].sort(),
     );
@@ -243,8 +253,14 @@ describe("the cache", () => {
   });
 });
 
-test("the application's files go to the migrate task, which runs again when one changes", async () => {
-  const migrate = container(await runTarget({}), "agent-migrate");
+test("the application's files go to the migrate task, which runs again when one changes, and among the mover's files", async () => {
+  const made = await runTarget({});
+  const [written] = container(made, "agent-files").uploads as readonly { content: string }[];
+  const { files } = JSON.parse(written!.content) as { files: readonly { path: string }[] };
+  expect(files.filter(({ path }) => path.includes("/schema/"))).toEqual([
+    { path: "agent/schema/0001_notes.sql", content: "create table notes (id int);\n", uid: 7432, gid: 7432 },
+  ]);
+  const migrate = container(made, "agent-migrate");
   expect(migrate.uploads).toEqual([
     { file: "/input/schema/0001_notes.sql", content: "create table notes (id int);\n", permissions: "0444" },
   ]);
@@ -290,13 +306,14 @@ describe("the program", () => {
   });
 
   test.each([
-    [{ stage: "4" }, "  pgladder:stage: got 4, want 1, 2 or 3 (stage 4 on docker is not built yet)"],
+    [{ stage: "5" }, "  pgladder:stage: got 5, want 1, 2, 3 or 4 (stage 5 on docker is not built yet)"],
+    [{ stage: "4", cache: { groups: 3 } }, "  pgladder:cache.groups: got 3, want 1 (several groups on docker are not built yet)"],
     [
       { stage: "3", replicaRegions: ["eu-west-1"] },
       '  pgladder:replicaRegions: got ["eu-west-1"], want none (further regions on docker are not built yet)',
     ],
     [{ stage: "3", cache: { groups: 2 } }, "  pgladder:cache.groups: got 2, want 1 (several groups on docker are not built yet)"],
-    [{ stage: "4", target: "aws" }, "  pgladder:stage: got 4, want 1, 2 or 3 (stage 4 on aws is not built yet)"],
+    [{ stage: "5", target: "aws" }, "  pgladder:stage: got 5, want 1, 2, 3 or 4 (stage 5 on aws is not built yet)"],
     [{ stage: "6" }, '  pgladder:stage: got "6", want one of 1, 2, 3, 4, 5'],
     [{ schema: "sql/nowhere" }, '  pgladder:schema: got "sql/nowhere (not there)", want a folder of .sql files'],
     [{ schema: "package.json" }, '  pgladder:schema: got "package.json (a file)", want a folder of .sql files'],

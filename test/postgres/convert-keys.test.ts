@@ -164,3 +164,27 @@ describe("a constraint that is loosened", () => {
     expect((await admin.query("select state from ladder.conversion order by id")).rows).toEqual([{ state: "undone" }, { state: "kept" }]);
   });
 });
+
+describe("on the way to shards", () => {
+  const TWO = `create table early (at timestamptz primary key); insert into early values ('2026-01-01Z');
+    create table late (at timestamptz primary key); insert into late values ('2026-01-01Z');`;
+  const by = { partition: { by: "at", every: "year" } } as const;
+  const ENDED = `select table_name as name, state, exists (select from pg_class where pg_class.oid = source) as "oldIsThere" from ladder.conversion order by id`;
+
+  test("what is swapped then is finished at once; what was swapped before waits for the operator", async () => {
+    await app.query(TWO);
+    driver.tables = { early: by };
+    await driver.settle();
+    driver.tables = { early: by, late: by };
+    await driver.settle({ onward: true });
+    expect((await admin.query(ENDED)).rows).toEqual([
+      { name: "early", state: "kept", oldIsThere: true },
+      { name: "late", state: "done", oldIsThere: false },
+    ]);
+    expect(driver.log.slice(-2)).toEqual([
+      expect.stringMatching(/^late: partitioned, swapped in /),
+      "public.late: the old table is dropped",
+    ]);
+    expect(await count("late")).toBe(1);
+  });
+});

@@ -24,10 +24,11 @@ const HELPERS = [
   "replica_backlog()",
 ];
 const ROUTING = ["require_buckets(integer[])", "require_shard_map(integer)"];
+const WARM = "warm_shards(boolean)";
 const FUNCTIONS: Readonly<Record<Role, readonly string[]>> = {
-  app: [...HELPERS, ...ROUTING, ...TENANTS].sort(),
-  app_ro: [...ROUTING, ...TENANTS],
-  service: [...ROUTING, ...TENANTS],
+  app: [...HELPERS, ...ROUTING, ...TENANTS, WARM].sort(),
+  app_ro: [...ROUTING, ...TENANTS, WARM],
+  service: [...ROUTING, ...TENANTS, WARM],
   stranger: [],
 };
 const RELATIONS: Readonly<Record<Role, readonly string[]>> = {
@@ -39,7 +40,7 @@ const RELATIONS: Readonly<Record<Role, readonly string[]>> = {
 const EVERYBODYS = ["information_schema", "pg_catalog"];
 const SCHEMAS: Readonly<Record<Role, readonly string[]>> = {
   app: ["ladder", "public", ...EVERYBODYS],
-  app_ro: ["ladder", "public", ...EVERYBODYS],
+  app_ro: ["ladder", "ladder_read", "public", ...EVERYBODYS],
   service: ["ladder", "public", ...EVERYBODYS],
   stranger: EVERYBODYS,
 };
@@ -94,7 +95,10 @@ describe.each(ROLES)("%s", (role) => {
   test("nothing that runs with another one's rights but what is named, in any schema", async () => {
     const sql = `select oid::regprocedure::text as name from pg_proc
       where prosecdef and has_schema_privilege($1, pronamespace, 'usage') and has_function_privilege($1, oid, 'execute')`;
-    expect(await listed(sql, role)).toEqual(role === "app" ? ["ladder.replica_backlog()"] : []);
+    expect(await listed(sql, role)).toEqual([
+      ...(role === "app" ? ["ladder.replica_backlog()"] : []),
+      ...(role === "stranger" ? [] : [`ladder.${WARM}`]),
+    ]);
   });
 });
 

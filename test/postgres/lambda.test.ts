@@ -26,16 +26,16 @@ function event(command: LambdaCommand): LambdaEvent {
     memory: gib(8),
   });
   const nodes = [
-    { name: "main-1", identifier: "stack-main-1", role: "primary", host: managed.primary.host },
-    { name: "main-2", identifier: "stack-main-2", role: "replica", host: managed.replica.host },
+    { name: "main-1", cluster: "main", identifier: "stack-main-1", role: "primary", host: managed.primary.host },
+    { name: "main-2", cluster: "main", identifier: "stack-main-2", role: "replica", host: managed.replica.host },
   ] as const;
   const secrets = Object.fromEntries([...Object.keys(managed.passwords), "ladder_agent", "cache_app"].map((role) => [role, arnOf(role)]));
-  return eventOf(command, { desired: managedDesired(topology, nodes, 5432), nodes, poolers: [], authority: "", secrets });
+  return eventOf(command, { desired: managedDesired(topology, nodes, 5432), nodes, poolers: [], authority: "", release: false, secrets });
 }
 
 const invoke = (command: LambdaCommand, schema: Record<string, string> = {}, limit?: number): Promise<Answer> => {
-  const { common, migrate } = packagesOf(schema);
-  return bench.invoke(command === "migrate" ? migrate : common, event(command), limit);
+  const { common, application } = packagesOf(schema);
+  return bench.invoke(["migrate", "move"].includes(command) ? application : common, event(command), limit);
 };
 const give = (changed: Record<string, string> = {}) =>
   bench.give(
@@ -148,7 +148,7 @@ test("metrics publishes what it can, a replica that hangs too, and fails with wh
   await query("create table filler as select repeat('x', 1000) from generate_series(1, 2000)");
   const all = event("metrics");
   const poolers = [{ region: "us-east-1", group: "stack-pooler", host: "db.test", processes: 2, adminPort: 6500 }];
-  const gone = { name: "main-3", identifier: "stack-main-3", role: "replica", host: "127.0.0.1" } as const;
+  const gone = { name: "main-3", cluster: "main", identifier: "stack-main-3", role: "replica", host: "127.0.0.1" } as const;
   const answer = await bench.invoke(packagesOf({}).common, { ...all, nodes: [...all.nodes, gone], poolers });
   expect(answer.error!.errorMessage).toBe(
     "metrics: main-3: connect ECONNREFUSED 127.0.0.1:5432; poolers of us-east-1: got no answer from 0 processes",

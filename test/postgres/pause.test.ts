@@ -43,6 +43,7 @@ function iniFor(port: number): string {
     user: "app",
     region: "here",
     cluster: "main",
+    shard: null,
     mode: "transaction",
     size: 20,
     reserve: 0,

@@ -129,6 +129,25 @@ test("a new password is taken up while clients stay", async () => {
   await expect.poll(() => one("app", "app", "select 1").catch((error: Error) => error.message), POLL).toBe(1);
 });
 
+test("a shard comes and goes; what is under way on the other cluster does not notice", async () => {
+  const passwords = Object.fromEntries(["app", "app_ro", "ladder_agent", "ladder_monitor"].map((role) => [role, passwordOf(role)]));
+  const staying = await connect("app", "app");
+  await staying.query("begin");
+  const asked = (user: string, database: string) =>
+    one(user, database, "select pg_is_in_recovery()").catch((error: Error) => error.message);
+  bench.give(passwords, bench.sharded);
+  await expect.poll(() => asked("app", "app_shard_0"), POLL).toBe(false);
+  // Without a replica its reads go to its own primary, and the other cluster's stay where they were.
+  await expect.poll(() => asked("app_ro", "app_shard_0_read"), POLL).toBe(false);
+  expect(await asked("app_ro", "app_read")).toBe(true);
+  expect(await Promise.all(["/primary/shard-0-1", "/primary/main-1", REPLICA].map(bench.ask))).toEqual([200, 200, 200]);
+  bench.give(passwords);
+  await expect.poll(() => asked("app", "app_shard_0"), POLL).toContain("no such database");
+  await expect.poll(() => bench.ask("/primary/shard-0-1"), POLL).toBe(503);
+  await staying.query("insert into notes values (2)");
+  await staying.query("commit");
+});
+
 test("programs that die are started again, and clients come through as before", async () => {
   await bench.killPrograms();
   await answers("/healthy").toBe(503);

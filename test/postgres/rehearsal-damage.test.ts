@@ -24,8 +24,14 @@ test("damage done behind its back is named, each kind as what it is, and verify 
   const steps: [string, Record<string, number>][] = [
     [`delete from ${DEFAULT_TABLE} where key in (${one(3)}, ${one(5)})`, { lost: 2 }],
     [`update ${DEFAULT_TABLE} set counter = counter + 1 where key = ${one(0)}`, { lost: 2, wrong: 1 }],
-    [`insert into ${DEFAULT_TABLE} (key, client) values ('${dead.key}', ${dead.client})`, { lost: 2, wrong: 1, resurrected: 1 }],
-    [`insert into ${DEFAULT_TABLE} (key, client) values (gen_random_uuid(), 1)`, { lost: 2, wrong: 1, resurrected: 1, phantom: 1 }],
+    [
+      `insert into ${DEFAULT_TABLE} (user_id, key, client) values (0, '${dead.key}', ${dead.client})`,
+      { lost: 2, wrong: 1, resurrected: 1 },
+    ],
+    [
+      `insert into ${DEFAULT_TABLE} (user_id, key, client) values (0, gen_random_uuid(), 1)`,
+      { lost: 2, wrong: 1, resurrected: 1, phantom: 1 },
+    ],
     [
       `alter table ${DEFAULT_TABLE} drop constraint ${DEFAULT_TABLE}_pkey;
        insert into ${DEFAULT_TABLE} select * from ${DEFAULT_TABLE} order by id limit 1`,

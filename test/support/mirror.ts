@@ -10,7 +10,17 @@ const HOST = { cores: 8, memory: gib(64) };
 
 export const topologyOf = (given: Given): Topology => plan(parse(given), undefined, HOST);
 
-export const SECRET_ROLES = ["ladder_admin", "ladder_replication", "ladder_rewind", "ladder_agent", "ladder_monitor", "app", "app_ro"];
+export const SECRET_ROLES = [
+  "ladder_admin",
+  "ladder_replication",
+  "ladder_rewind",
+  "ladder_agent",
+  "ladder_monitor",
+  "ladder_gateway",
+  "ladder_gateway_ro",
+  "app",
+  "app_ro",
+];
 export const CACHE_ROLES: readonly string[] = Object.values(CACHE_USERS).map(({ role }) => role);
 export const digestOf = (role: string): string => `digest-of-${role}`;
 export const passwordOf = (role: string): string => `password-of-${role}`;

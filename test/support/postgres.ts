@@ -18,7 +18,18 @@ export interface TestDatabase {
   connect: (user?: string) => Promise<Client>;
 }
 
+/** What a server of several that know each other has beside the others. */
+export interface ServerOptions {
+  /** A docker network, and the server's host name in it. */
+  network?: { name: string; host: string };
+  settings?: Readonly<Record<string, string>>;
+  /** Lines of pg_hba.conf that come before the one that trusts everybody. */
+  access?: readonly string[];
+}
+
 export interface TestServer {
+  /** Of the container. */
+  name: string;
   port: number;
   connect: (config?: ClientConfig) => Promise<Client>;
   /**
@@ -34,10 +45,10 @@ const SCRIPT = `
 set -e
 export PATH=/usr/lib/postgresql/17/bin:$PATH
 initdb -D /pgtest/data -U postgres --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 >/pgtest/initdb.log 2>&1 || { cat /pgtest/initdb.log >&2; exit 1; }
-echo "host all all all trust" >> /pgtest/data/pg_hba.conf
+{ echo "$PGTEST_ACCESS"; echo "local all all trust"; echo "host all all all trust"; } > /pgtest/data/pg_hba.conf
 postgres -D /pgtest/data -c listen_addresses='*' -c unix_socket_directories=/pgtest -c fsync=off -c full_page_writes=off \
   -c wal_level=logical -c max_connections=100 -c cron.database_name=app \
-  -c shared_preload_libraries=pg_stat_statements,pg_cron,pgaudit </dev/null >&2 &
+  -c shared_preload_libraries=pg_stat_statements,pg_cron,pgaudit "$@" </dev/null >&2 &
 server=$!
 cat >/dev/null
 kill -INT $server
@@ -48,7 +59,11 @@ function fail(got: string): never {
   throw new Error(`PostgreSQL for tests: got ${got}, want a running Docker and PGLADDER_TEST_IMAGE set to an image with PostgreSQL 17`);
 }
 
-async function launch(image: string, name: string): Promise<{ child: ChildProcessWithoutNullStreams; output: () => string }> {
+async function launch(
+  image: string,
+  name: string,
+  { network, settings = {}, access = [] }: ServerOptions,
+): Promise<{ child: ChildProcessWithoutNullStreams; output: () => string }> {
   await run("docker", ["image", "inspect", image]).catch((error: unknown) => {
     const text = error instanceof Error ? error.message : String(error);
     fail(text.includes("ENOENT") ? "no docker command" : (text.split("\n").findLast((line) => line.trim() !== "") ?? text));
@@ -63,11 +78,16 @@ async function launch(image: string, name: string): Promise<{ child: ChildProces
     "--user",
     "postgres",
     ...place,
+    ...(network ? ["--network", network.name, "--network-alias", network.host] : []),
+    "--env",
+    `PGTEST_ACCESS=${access.join("\n")}`,
     "--entrypoint",
     "bash",
     image,
     "-c",
     SCRIPT,
+    "postgres",
+    ...Object.entries(settings).flatMap(([setting, value]) => ["-c", `${setting}=${value}`]),
   ]);
   let output = "";
   for (const stream of [child.stdout, child.stderr])
@@ -94,10 +114,10 @@ async function copyGrants(admin: Client, from: string, to: string): Promise<void
 }
 
 /** Starts a server. Its superuser is ladder_admin, as on a stack; every role logs in without a password. */
-export async function startPostgres(): Promise<TestServer> {
+export async function startPostgres(options: ServerOptions = {}): Promise<TestServer> {
   const image = process.env.PGLADDER_TEST_IMAGE ?? fail("no PGLADDER_TEST_IMAGE");
   const name = `pgladder-test-${randomBytes(5).toString("hex")}`;
-  const { child, output } = await launch(image, name);
+  const { child, output } = await launch(image, name, options);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const clients = new Set<Client>();
   let port = 0;
@@ -128,6 +148,7 @@ export async function startPostgres(): Promise<TestServer> {
 
   let made = 0;
   return {
+    name,
     port,
     connect,
     createDatabase: async ({ template, name: database = `t${++made}` } = {}) => {

@@ -70,6 +70,8 @@ const SCHEMA = {
 
 export interface Bench {
   settings: HostSettings;
+  /** The same with a shard, whose one server is the primary as well. */
+  sharded: HostSettings;
   /** Status of a path of the health endpoint; 0 while there is none. */
   ask: (path: string) => Promise<number>;
   /** Connects through the host: the client port, or another one of its own. */
@@ -93,11 +95,14 @@ for (const pid of fs.readdirSync("/proc").filter((name) => /^\\d+$/.test(name)))
 
 export const passwordOf = (role: string): string => `password-of-${role}`;
 
-function settingsOf(): HostSettings {
-  const topology = plan(parse({ stage: 3, target: "aws", pooler: { minPoolSize: 0 } }), undefined, { cores: 1, memory: gib(64) });
+function settingsOf(stage: 3 | 4): HostSettings {
+  const shards = stage === 4 ? { shards: { count: 1, replicas: 0 } } : {};
+  const given = { stage, target: "aws", pooler: { minPoolSize: 0, processes: 2 }, ...shards };
+  const topology = plan(parse(given), undefined, { cores: 1, memory: gib(64) });
   const nodes = [
     { name: "main-1", host: "db1" },
     { name: "main-2", host: "db2" },
+    ...(stage === 4 ? [{ name: "shard-0-1", host: "db1" }] : []),
   ];
   const roles = Object.fromEntries(ROLES.map((role) => [role, `secret/${role}`]));
   return hostSettings({ topology, region: "us-east-1", nodes, proxy: null, secrets: { roles, identity: "secret/identity" } });
@@ -128,7 +133,7 @@ export async function startBench(): Promise<Bench> {
   const building = buildImage(folder);
   await docker("network", "create", id);
 
-  const settings = settingsOf();
+  const settings = settingsOf(3);
   const pem = (name: string) => readFileSync(join(certs, name), "utf8");
   const give: Bench["give"] = (passwords, its = settings) => {
     const values = [
@@ -183,6 +188,7 @@ export async function startBench(): Promise<Bench> {
   );
   const bench: Bench = {
     settings,
+    sharded: settingsOf(4),
     give,
     sql,
     ask: (path) =>

@@ -1,7 +1,8 @@
 /** The bench's arithmetic and tables. Cannot prove: what it measures (postgres/bench). */
 import { describe, expect, test } from "vitest";
-import { readReport } from "../../bench/baseline.ts";
+
 import { type Comparison, compare, ratiosOf, spreadOf, turnsOf, type Variant } from "../../bench/measure.ts";
+import { readReport } from "../../bench/pgbench.ts";
 import { baselineTable, measuredText, ratioTable, ratioText } from "../../bench/report.ts";
 
 describe("spread", () => {

@@ -44,7 +44,7 @@ test("a parameter that is read again without a restart is not announced", () => 
 
 test("nothing runs yet: nothing to announce", () => {
   const topology = topologyOf({});
-  expect(announceRestarts([change({ op: "create" })], topology, undefined, undefined)).toEqual([]);
+  expect(announceRestarts([change({ op: "create" })], topology, undefined, {})).toEqual([]);
 });
 
 test("replaced containers, each with what clients notice", () => {
@@ -96,7 +96,7 @@ test("a second up follows only where a node that was there gets less memory", ()
 
 test("what is interrupted by a cache node and by its door", () => {
   const topology = topologyOf({ stage: "3" });
-  const lines = announceRestarts([change({ name: "cache-0-1" }), change({ name: "cache-door" })], topology, toOutputs(topology), undefined);
+  const lines = announceRestarts([change({ name: "cache-0-1" }), change({ name: "cache-door" })], topology, toOutputs(topology), {});
   expect(lines[0]).toContain("where it leads, its copy takes over within seconds; until then client/cache reads the database");
   expect(lines[1]).toContain("every connection to the cache is closed once, clients connect again");
 });

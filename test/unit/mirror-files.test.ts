@@ -120,8 +120,93 @@ describe("the cache", () => {
   });
 });
 
+describe("shards", () => {
+  const HOST = { cores: 8, memory: gib(64) };
+  const topology = topologyOf({ stage: 4, shards: { count: 3 } });
+  const part = (name: string, nodes: readonly string[], wanted = nodes) => ({ name, nodes, wanted });
+
+  test("each is a cluster of its own for Patroni and behind the pooler", () => {
+    const scope = (node: string) => contentOf(topology, `${node}/patroni.yml`).split("\n")[0];
+    expect(["main-1", "main-2", "shard-0-1", "shard-0-2", "shard-2-1"].map(scope)).toEqual([
+      "scope: dev-main",
+      "scope: dev-main",
+      "scope: dev-shard-0",
+      "scope: dev-shard-0",
+      "scope: dev-shard-2",
+    ]);
+    expect(byPart(filesOf(topology))["pooler-1"]!.files).toEqual([...POOLER_FILES, "shard-0.cfg", "shard-1.cfg", "shard-2.cfg"].sort());
+    const lines = contentOf(topology, "pooler-1/pgbouncer.ini").split("\n");
+    const leads = lines.flatMap((line) => /^(app\S*) = (host=.* auth_dbname=\S+) /.exec(line)?.slice(1).join(": ") ?? []);
+    const at = (port: number, look: string) => `host=127.0.0.1 port=${port} dbname=app auth_user=ladder_pooler auth_dbname=${look}`;
+    expect(leads).toEqual([
+      `app: ${at(5000, "app")}`,
+      `app_read: ${at(5001, "app")}`,
+      `app_session: ${at(5000, "app")}`,
+      `app_shard_0: ${at(5010, "app_shard_0")}`,
+      `app_shard_0_read: ${at(5011, "app_shard_0")}`,
+      `app_shard_1: ${at(5020, "app_shard_1")}`,
+      `app_shard_1_read: ${at(5021, "app_shard_1")}`,
+      `app_shard_2: ${at(5030, "app_shard_2")}`,
+      `app_shard_2_read: ${at(5031, "app_shard_2")}`,
+    ]);
+  });
+
+  test("the agent is told which rows each has, its doors and its pools", () => {
+    const { cluster, shards, buckets } = desired(topology);
+    expect(cluster).toMatchObject({
+      ...part("main", ["main-1", "main-2"]),
+      doors: { write: 5000, read: 5001, control: 5002 },
+      pools: { write: "app", read: "app_read" },
+    });
+    expect(buckets).toBe(64);
+    expect(shards.map(({ dynamic, ...rest }) => [rest, dynamic.synchronous_mode])).toEqual(
+      [
+        { modulus: 4, remainder: 0 },
+        { modulus: 2, remainder: 1 },
+        { modulus: 4, remainder: 2 },
+      ].map((rows, index) => [
+        {
+          ...part(`shard-${index}`, [`shard-${index}-1`, `shard-${index}-2`]),
+          index,
+          class: rows,
+          doors: { write: 5010 + 10 * index, read: 5011 + 10 * index, control: 5012 + 10 * index },
+          pools: { write: `app_shard_${index}`, read: `app_shard_${index}_read` },
+        },
+        true,
+      ]),
+    );
+    expect(desired(topologyOf({ stage: 3 })).shards).toEqual([]);
+  });
+
+  test("a hot one is split where the configuration says so", () => {
+    const split = topologyOf({ stage: 4, shards: { count: 3, splits: { 2: 1 } } });
+    expect(desired(split).shards.map((shard) => shard.class)).toEqual([
+      { modulus: 2, remainder: 0 },
+      { modulus: 4, remainder: 1 },
+      { modulus: 4, remainder: 3 },
+    ]);
+  });
+
+  test("that nobody wants any more stay behind their doors, without rows of their own", () => {
+    const fewer = plan(parse({ stage: 4, shards: { count: 2 } }), parseLastOutputs(toOutputs(topology)), HOST);
+    expect(desired(fewer).shards.map(({ name, wanted, class: rows }) => [name, wanted, rows])).toEqual([
+      ["shard-0", ["shard-0-1", "shard-0-2"], { modulus: 2, remainder: 0 }],
+      ["shard-1", ["shard-1-1", "shard-1-2"], { modulus: 2, remainder: 1 }],
+      ["shard-2", [], null],
+    ]);
+    const none = plan(parse({ stage: 3 }), parseLastOutputs(toOutputs(topology)), HOST);
+    expect(desired(none).shards.map((shard) => shard.class)).toEqual([null, null, null]);
+    expect(contentOf(none, "pooler-1/shard-1.cfg")).toBe(contentOf(topology, "pooler-1/shard-1.cfg"));
+  });
+
+  test("the gateway's passwords are for the agent alone", () => {
+    const holders = filesOf(topology).filter(({ content }) => /password-of-ladder_gateway/.test(content));
+    expect(holders.map(({ path }) => path)).toEqual(["agent/passwords.json"]);
+  });
+});
+
 test("the climb from stage to stage leaves the pooler's haproxy.cfg as it is: it is read at start only", () => {
-  const all = [1, 2, 3].map((stage) => haproxyConfig(topologyOf({ stage })));
+  const all = [1, 2, 3, 4].map((stage) => haproxyConfig(topologyOf({ stage })));
   expect(new Set(all).size).toBe(1);
   expect(all[0]).toMatch(/^ {2}maxconn 1000$/m);
   expect(

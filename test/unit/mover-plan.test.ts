@@ -11,6 +11,9 @@ const NOW = "generation-now";
 const [alone, synchronous] = [1, 2].map((stage) => desired(topologyOf({ stage })).cluster.dynamic) as [PatroniDynamic, PatroniDynamic];
 
 const wanting = (nodes: readonly string[], wanted = nodes): DesiredCluster => ({
+  name: "main",
+  doors: { write: 5000, read: 5001, control: 5002 },
+  pools: { write: "app", read: "app_read" },
   nodes,
   wanted,
   dynamic: wanted.length > 1 ? synchronous : alone,
@@ -22,6 +25,7 @@ const node = (name: string, more: Partial<ObservedNode> = {}): ObservedNode => (
   healthy: true,
   generation: NOW,
   pendingRestart: false,
+  staleSlots: [],
   ...more,
 });
 const standby = (name: string, more: Partial<ObservedNode> = {}) => node(name, { synchronous: true, ...more });
@@ -129,6 +133,18 @@ const CASES: readonly Case[] = [
     step: undefined,
   },
   {
+    name: "a replica that led keeps no slot of that time: the new primary's copies have the same names",
+    desired: TWO,
+    seen: seen([leader("main-1"), standby("main-2", { pendingRestart: true, staleSlots: ["ladder_0", "ladder_1"] })]),
+    step: { kind: "drop-slots", node: "main-2", slots: ["ladder_0", "ladder_1"] },
+  },
+  {
+    name: "slots of the leader are in use",
+    desired: ONE,
+    seen: seen([leader("main-1", { staleSlots: ["ladder_0"] })]),
+    step: undefined,
+  },
+  {
     name: "a restart: the replicas first",
     desired: TWO,
     seen: seen([leader("main-1", { pendingRestart: true }), standby("main-2", { pendingRestart: true })], { readers: ["main-2"] }),
@@ -209,6 +225,8 @@ function after(state: Observed, step: Step, restarted: Set<string>): Observed {
           return each.name === step.to ? leader(each.name, { pendingRestart }) : standby(each.name, { pendingRestart });
         }),
       };
+    case "drop-slots":
+      return { ...state, nodes: change(step.node, { staleSlots: [] }) };
     case "restart-replica":
       restarted.add(step.node);
       return { ...state, nodes: change(step.node, { pendingRestart: false }) };
@@ -260,6 +278,7 @@ test("every step is described in words", () => {
     { kind: "resume", databases: ["app", "app_read"] },
     wait("main-2 is not streaming yet"),
     { kind: "switchover", from: "main-2", to: "main-1" },
+    { kind: "drop-slots", node: "main-2", slots: ["ladder_0", "ladder_1"] },
     { kind: "restart-replica", node: "main-2" },
     { kind: "restart-primary", node: "main-1" },
     { kind: "spread-reads", readers: ["main-2", "main-3"] },
@@ -269,6 +288,7 @@ test("every step is described in words", () => {
     "resuming app, app_read, left paused by a run that was stopped",
     "main-2 is not streaming yet",
     "handing the lead from main-2 to main-1",
+    "dropping ladder_0, ladder_1 on the replica main-2, left from when it led",
     "restarting PostgreSQL on the replica main-2 for changed parameters",
     "restarting PostgreSQL on the primary main-1 for changed parameters",
     "sending reads to main-2, main-3",

@@ -102,6 +102,10 @@ export const BAD: Readonly<Record<string, readonly [path: string, change: Change
     ["ipProtocol", { in: { fromPort: undefined } }],
   ],
   "egress-to-somewhere": [["ipProtocol", { web: { toPort: 444 } }]],
+  "database-talks-to-databases": [
+    ["toPort", { servers: { toPort: 5433 } }],
+    ["toPort", { servers: { fromPort: 443, toPort: 443 } }],
+  ],
   "security-described": [["description", { in: { description: undefined } }]],
   "security-rules-apart": [["egress", { group: { egress: [{ protocol: "-1" }] } }]],
   "peering-accepted-by-us": [["autoAccept", { peering: { autoAccept: true } }]],

@@ -114,6 +114,9 @@ export const GOOD: readonly Recorded[] = [
   make("ec2.SecurityGroup", "group", { description: "d", tags }),
   make("vpc.SecurityGroupIngressRule", "in", { ...described, referencedSecurityGroupId: "sg-2" }),
   make("vpc.SecurityGroupEgressRule", "web", { ...described, cidrIpv4: "0.0.0.0/0", fromPort: 443, toPort: 443 }),
+  make("vpc.SecurityGroupEgressRule", "servers", {
+    ...{ ...described, securityGroupId: "sg-1", referencedSecurityGroupId: "sg-1", fromPort: 5432, toPort: 5432 },
+  }),
   make("ec2.VpcPeeringConnection", "peering", { autoAccept: false, tags }),
   make("route53.Zone", "zone", { vpcs: [{ vpcId: "vpc-id" }], tags }),
   make("ec2.LaunchTemplate", "template", template),

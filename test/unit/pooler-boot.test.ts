@@ -42,7 +42,7 @@ const STUBS: Readonly<Record<string, string>> = {
 *) exit 1 ;;
 esac`,
   aws: `case "$1 $2" in
-"ssm get-parameter") cat "$STATE/settings" ;;
+"ssm get-parameter") gzip <"$STATE/settings" | base64 -w0 ;;
 "secretsmanager batch-get-secret-value") cat "$STATE/secrets" ;;
 "ecr get-login-password") echo secret ;;
 "autoscaling complete-lifecycle-action") echo x >>"$STATE/completed"; [ "$(wc -l <"$STATE/completed")" -ge 2 ] ;;

@@ -28,11 +28,10 @@ describe("settings", () => {
       port: 6432,
       processes: 1,
       nodes: [
-        { name: "main-1", host: "main-1.rds.test" },
-        { name: "main-2", host: "main-2.rds.test" },
+        { name: "main-1", cluster: "main", host: "main-1.rds.test" },
+        { name: "main-2", cluster: "main", host: "main-2.rds.test" },
       ],
-      primaries: six("main"),
-      replicas: six("main"),
+      clusters: [{ name: "main", doors: { write: 5000, read: 5001 }, primaries: six("main"), replicas: six("main") }],
       proxy: null,
       secrets: SECRETS,
     });
@@ -40,13 +39,42 @@ describe("settings", () => {
   });
 
   test("a further region: its reads, on its own standbys, and the home nodes to fall back to", () => {
-    const { pools, primaries, replicas } = settingsOf({ stage: 3, replicaRegions: ["eu-west-1"] }, "eu-west-1");
+    const { pools, clusters, nodes } = settingsOf({ stage: 4, shards: { count: 2 }, replicaRegions: ["eu-west-1"] }, "eu-west-1");
     expect(pools.map(({ database }) => database)).toEqual(["app_read"]);
-    expect([primaries, replicas]).toEqual([six("main"), six("main-eu-west-1")]);
+    expect(clusters).toEqual([
+      { name: "main-eu-west-1", doors: { write: 5000, read: 5001 }, primaries: six("main"), replicas: six("main-eu-west-1") },
+    ]);
+    expect(nodes.map(({ name, cluster }) => [name, cluster])).toEqual([
+      ["main-1", "main"],
+      ["main-2", "main"],
+      ["main-eu-west-1-1", "main"],
+    ]);
+  });
+
+  test("shards: a pair of pools and doors of their own for each", () => {
+    const { pools, clusters, nodes } = settingsOf({ stage: 4, shards: { count: 2 } });
+    expect(pools.map(({ database, cluster }) => [database, cluster])).toEqual([
+      ["app", "main"],
+      ["app_read", "main"],
+      ["app_session", "main"],
+      ["app_shard_0", "shard-0"],
+      ["app_shard_0_read", "shard-0"],
+      ["app_shard_1", "shard-1"],
+      ["app_shard_1_read", "shard-1"],
+    ]);
+    expect(clusters.map(({ name, doors }) => [name, doors.write, doors.read])).toEqual([
+      ["main", 5000, 5001],
+      ["shard-0", 5010, 5011],
+      ["shard-1", 5020, 5021],
+    ]);
+    expect(clusters[2]).toMatchObject({ primaries: six("shard-1"), replicas: six("shard-1") });
+    expect(nodes.map(({ name }) => name)).toEqual(["main-1", "main-2", "shard-0-1", "shard-0-2", "shard-1-1", "shard-1-2"]);
   });
 
   test("more nodes than foreseen are all there", () => {
-    expect(settingsOf({ stage: 3, replicas: { count: 8 } }).primaries).toEqual(Array.from({ length: 9 }, (_, i) => `main-${i + 1}`));
+    expect(settingsOf({ stage: 3, replicas: { count: 8 } }).clusters[0].primaries).toEqual(
+      Array.from({ length: 9 }, (_, i) => `main-${i + 1}`),
+    );
   });
 
   test("a region's hosts know the passwords of their pools' roles, the agent's and the health checks', no others", () => {
@@ -129,12 +157,22 @@ describe("pgbouncer.ini", () => {
       "host=127.0.0.1 port=5001",
       "host=127.0.0.1 port=5000",
     ]);
+    const sharded = lines(settingsOf({ stage: 4, shards: { count: 2 }, aws: { rdsProxy: true } }, "us-east-1", "proxy.test")).slice(1, 6);
+    expect(sharded.map((line) => /^(\S+) = (host=\S+ port=\d+)/.exec(line)!.slice(1))).toEqual([
+      ["app", "host=proxy.test port=5432"],
+      ["app_read", "host=127.0.0.1 port=5001"],
+      ["app_session", "host=127.0.0.1 port=5000"],
+      ["app_shard_0", "host=127.0.0.1 port=5010"],
+      ["app_shard_0_read", "host=127.0.0.1 port=5011"],
+    ]);
   });
 });
 
 describe("haproxy.cfg", () => {
   test("asks the host's own program, and lets no server in by itself", () => {
-    const text = renderRdsHaproxy({ ...settingsOf({ stage: 3 }), primaries: ["main-1"], replicas: ["main-2", "main-3"] });
+    const settings = settingsOf({ stage: 3 });
+    const text = renderRdsHaproxy(settings, { ...settings.clusters[0], primaries: ["main-1"], replicas: ["main-2", "main-3"] });
+    expect(text).toContain("stats socket /tmp/haproxy-main.sock mode 600 level admin\n");
     expect(
       text.slice(text.indexOf("  default-server")),
     ).toBe(`  default-server inter 500ms fall 3 rise 1 addr 127.0.0.1 port 8008 on-marked-down shutdown-sessions
@@ -174,6 +212,21 @@ listen admin-1
   bind :6501
   server process 127.0.0.11:6432
 `);
+  });
+
+  test("a shard's has ports of its own and no ways to the consoles, and another shard changes no word of it", () => {
+    const [two, three] = [2, 3].map((count) => settingsOf({ stage: 4, shards: { count } }));
+    const text = renderRdsHaproxy(two!, two!.clusters[2]!);
+    const bound = text.split("\n").filter((line) => /^ {2}(bind|stats)/.test(line));
+    expect(bound).toEqual([
+      "  stats socket /tmp/haproxy-shard-1.sock mode 600 level admin",
+      "  bind 127.0.0.1:5020",
+      "  bind 127.0.0.1:5021",
+    ]);
+    expect(text).not.toContain("main-1");
+    expect([0, 1, 2].map((i) => renderRdsHaproxy(three!, three!.clusters[i]!))).toEqual(
+      [0, 1, 2].map((i) => renderRdsHaproxy(two!, two!.clusters[i]!)),
+    );
   });
 
   test("the ports are those that the security groups open", () => {

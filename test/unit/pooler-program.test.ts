@@ -42,7 +42,7 @@ describe("files", () => {
     try {
       const files = hostFiles(inputs(folder, known));
       expect(Object.keys(files).sort()).toEqual(
-        ["ca.crt", "haproxy.cfg", "pooler.crt", "pooler.key", "process-0/pgbouncer.ini", "process-1/pgbouncer.ini"]
+        ["ca.crt", "haproxy-main.cfg", "pooler.crt", "pooler.key", "process-0/pgbouncer.ini", "process-1/pgbouncer.ini"]
           .concat("server-ca.crt", "userlist.txt")
           .map((name) => `/etc/pgladder/${name}`),
       );

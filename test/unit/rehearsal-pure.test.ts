@@ -87,6 +87,7 @@ describe("where load may go", () => {
       clients: 201,
       rate: 5001,
       readRate: 0,
+      routed: 1.5,
       maxSeconds: 3601,
       table: "a; drop table b",
     });
@@ -96,6 +97,7 @@ describe("where load may go", () => {
       { path: "clients", got: 201, want: "a whole number from 1 to 200" },
       { path: "rate", got: 5001, want: "a number from 0.1 to 5000" },
       { path: "readRate", got: 0, want: "a number from 0.1 to 5000" },
+      { path: "routed", got: 1.5, want: "a number from 0 to 1" },
       { path: "seconds", got: 3601, want: "a number from 1 to 3600" },
       { path: "table", got: "a; drop table b", want: "1 to 55 of a-z, 0-9 and _, no digit first" },
     ]);
@@ -130,27 +132,27 @@ describe("KnownRows", () => {
   test("a row that is being changed, or whose last change is in doubt, is not offered", () => {
     const known = new KnownRows();
     expect(known.pick(first)).toBeUndefined();
-    known.acknowledge("a", 0, 10);
+    known.acknowledge({ key: "a", user: 7 }, 0, 10);
     const picked = known.pick(first)!;
-    expect(picked).toMatchObject({ key: "a", counter: 0, since: 10 });
+    expect(picked).toMatchObject({ key: "a", user: 7, counter: 0, since: 10 });
     known.begin("a");
     expect(known.pick(first)).toBeUndefined();
     expect(known.unchanged(picked)).toBe(false);
     known.cancel("a");
     expect(known.unchanged(picked)).toBe(true);
-    known.acknowledge("a", undefined, 20);
+    known.acknowledge({ key: "a", user: 7 }, undefined, 20);
     expect(known.unchanged(picked)).toBe(false);
     expect(known.pick(() => 0.99)).toMatchObject({ key: "a", counter: undefined });
   });
 
   test("the oldest states are forgotten first, but never a newer state of the same row", () => {
     const known = new KnownRows(2);
-    known.acknowledge("a", 0, 1);
-    known.acknowledge("a", 1, 2);
-    known.acknowledge("b", 0, 3);
+    known.acknowledge({ key: "a", user: 7 }, 0, 1);
+    known.acknowledge({ key: "a", user: 7 }, 1, 2);
+    known.acknowledge({ key: "b", user: 7 }, 0, 3);
     expect(known.pick(first)).toMatchObject({ key: "b" });
     expect(known.pick(() => 0.99)).toMatchObject({ key: "a", counter: 1 });
-    known.acknowledge("c", 0, 4);
+    known.acknowledge({ key: "c", user: 7 }, 0, 4);
     expect(known.pick(() => 0.99)).toMatchObject({ key: "c" });
   });
 });

@@ -16,7 +16,7 @@ export type Step = [outcome: Outcome, ...operations: [kind: Kind, row: number, a
 export const ins = (row: number, id = String(row)): [Kind, number, Partial<Answer>] => ["insert", row, { id }];
 export const upd = (row: number, rows = 1): [Kind, number, Partial<Answer>] => ["update", row, { rows }];
 export const del = (row: number, rows = 1): [Kind, number, Partial<Answer>] => ["delete", row, { rows }];
-export const row = (n: number, counter = 0, id = String(n)): ServerRow => ({ key: key(n), id, counter });
+export const row = (n: number, counter = 0, id = String(n)): ServerRow => ({ user: "1", key: key(n), id, counter });
 
 let folder: string;
 beforeEach(() => {

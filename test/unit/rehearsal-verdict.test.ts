@@ -208,6 +208,7 @@ describe("verdict", () => {
       answered: 2,
       errors: 1,
       stale: 1,
+      unseen: 0,
       stalest: 42,
       stall: { ms: 2200, from: START + 300 },
       reconnects: 1,

@@ -69,7 +69,40 @@ const serversOf = (text: string, part: string) => {
 const FORESEEN = [1, 2, 3, 4, 5, 6].map((n) => `main-${n} main-${n}:5432`);
 
 test("the whole file", () => {
-  expect(renderHaproxy({ hosts: ["a-1", "a-2"], maxLagMiB: 16, maxConnections: 1_000 })).toBe(CONFIG);
+  const doors = { write: 5000, read: 5001, control: 5002 };
+  const file = { hosts: ["a-1", "a-2"], doors, maxLagMiB: 16, maxConnections: 1_000, socket: "/tmp/haproxy.sock" };
+  expect(renderHaproxy({ ...file, sparing: false })).toBe(CONFIG);
+});
+
+test("a shard's file: doors and a socket of its own, half the checks, and the primary for reads is the one for writes", () => {
+  const text = haproxyConfig(topologyOf({ stage: 4 }), "shard-2");
+  const hosts = [1, 2, 3, 4].map((n) => `shard-2-${n}`);
+  const servers = (how: (host: string) => string) => hosts.map((host) => `  server ${host} ${host}:5432 ${how(host)}`).join("\n");
+  expect(text.split("\n\n").slice(3)).toEqual([
+    `# The runtime interface itself speaks no TLS.
+listen control
+  bind :5032 ssl crt pooler.pem ca-file ca.crt verify required
+  server runtime unix@/tmp/shard-2.sock`,
+    `listen write
+  bind :5030
+  http-check send meth OPTIONS uri /primary
+${servers(() => "check port 8008")}`,
+    `frontend read
+  bind :5031
+  acl no_replica nbsrv(replicas) eq 0
+  use_backend primary_for_reads if no_replica
+  default_backend replicas`,
+    `backend replicas
+  balance leastconn
+  http-check send meth OPTIONS uri /replica?lag=16MB
+${servers(() => "check port 8008 weight 0")}`,
+    `backend primary_for_reads
+${servers((host) => `track write/${host}`)}
+`,
+  ]);
+  expect(text).toContain("  stats socket /tmp/shard-2.sock mode 600 level admin\n");
+  expect(text).toContain("  default-server inter 1s fall 3 rise 1 check-ssl ");
+  expect(contentOf(topologyOf({ stage: 4 }), "pooler-1/shard-2.cfg")).toBe(text);
 });
 
 test("1 → 2 changes nothing in it, so the pooler's HAProxy never restarts for the climb", () => {

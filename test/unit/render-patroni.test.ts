@@ -13,6 +13,8 @@ const login = (username: string) => ({ username, password: passwordOf(username),
 const HBA = [
   "local all ladder_admin peer map=os",
   "hostssl replication ladder_replication samenet scram-sha-256",
+  "hostssl app,postgres ladder_replication samenet scram-sha-256",
+  "hostssl app ladder_gateway,ladder_gateway_ro samenet scram-sha-256",
   "hostssl all ladder_rewind samenet scram-sha-256",
   "hostssl all ladder_admin samenet scram-sha-256",
   "hostssl app ladder_monitor samenet scram-sha-256",
@@ -76,12 +78,14 @@ describe.each([
       maximum_lag_on_failover: 16_777_216,
       synchronous_mode: synchronous,
       failsafe_mode: true,
+      ignore_slots: [{ type: "logical", plugin: "pgoutput" }],
     });
     const { parameters, ...rest } = postgresql;
     expect(rest).toEqual({ use_pg_rewind: true, use_slots: true, pg_hba: HBA, pg_ident: IDENT });
     expect(parameters).toMatchObject({
       wal_level: "logical",
       hot_standby_feedback: true,
+      sync_replication_slots: true,
       max_connections: "200",
       max_wal_senders: "34",
       max_replication_slots: "34",
@@ -106,7 +110,7 @@ describe.each([
 
 test("a node of its own database: pg_hba names it", () => {
   const { pg_hba } = clusterDynamic(topologyOf({ database: "shop" })).postgresql;
-  expect(pg_hba.filter((line) => line.includes(" shop "))).toEqual(HBA.slice(4).map((line) => line.replace(" app ", " shop ")));
+  expect(pg_hba).toEqual(HBA.map((line) => line.replace(/ app\b/, " shop")));
   expect(pg_hba.join("\n")).not.toMatch(/^host |trust|\ball all\b/m);
 });
 

@@ -212,6 +212,12 @@ describe("changes that a running stack refuses", () => {
       { stage: 4, shards: { buckets: 128 } },
       "pgladder:shards.buckets: got 128, want 64: rows are spread over that many buckets, which are chosen once",
     ],
+    [
+      "shards.splits",
+      last({ stage: 4, shards: { count: 3 } }),
+      { stage: 4, shards: { count: 4, splits: { 2: 1 } } },
+      "pgladder:shards.splits.2: got 1, want 0: shard 2 has its rows from there",
+    ],
   ])("%s", (_, outputs, given, message) => {
     expect(problems(outputs, given)).toEqual(["Pulumi.dev.yaml: 1 problem", message]);
   });
@@ -224,6 +230,18 @@ describe("changes that a running stack refuses", () => {
     expect(problems({ ...last({}), postgresVersion: 16 }, {})).toEqual([]);
     expect(problems(last({ stage: 3 }), { stage: 4, shards: { buckets: 128 } })).toEqual([]);
     expect(problems(last({ target: "aws", stage: 4 }), { target: "aws", stage: 5 })).toEqual([]);
+  });
+
+  it("keeps how shards came about for as long as they are there", () => {
+    const split = { stage: 4, shards: { count: 4, splits: { 2: 1, 3: 2 } } };
+    const fewer = { stage: 4, shards: { count: 3, splits: { 2: 1 } } };
+    expect(ups(split, fewer).splits).toEqual({ 2: 1, 3: 2 });
+    expect(ups(split, { stage: 3 }).splits).toEqual({ 2: 1, 3: 2 });
+    expect(ups(split, { ...fewer, release: true }, { ...fewer, release: true }).splits).toEqual({ 2: 1, 3: 2 });
+    expect(problems(last({ stage: 4, shards: { count: 2 } }), { stage: 4, shards: { count: 3, splits: { 2: 1 } } })).toEqual([]);
+    const before: Record<string, unknown> = { ...last({ stage: 2 }) };
+    delete before.splits;
+    expect(parseLastOutputs(before)?.splits).toEqual({});
   });
 
   it("keeps the buckets that were chosen once while the stage has no shards", () => {

@@ -23,12 +23,13 @@ const NODES: Record<Stage, string> = {
   5: `coordinator-1 coordinator-2 ${series("worker", 4, 2)}`,
 };
 const CACHE: Record<Stage, string> = { 1: "", 2: "", 3: series("cache", 1, 2), 4: series("cache", 3, 2), 5: series("cache", 3, 3) };
+const ONE_GROUP: Record<Stage, string> = { ...CACHE, 4: series("cache", 1, 2), 5: series("cache", 1, 3) };
 
 describe("names", () => {
   it.each(STAGES)("stage %i on docker", (stage) => {
     const topology = planned({ stage });
     expect(names(topology.nodes)).toBe(NODES[stage]);
-    expect(names(topology.cache)).toBe(CACHE[stage]);
+    expect(names(topology.cache)).toBe(ONE_GROUP[stage]);
     expect(names(topology.consensus)).toBe("etcd-1");
     expect(names(topology.poolers)).toBe("pooler-1");
     expect(topology.cacheDoor).toEqual(stage < 3 ? null : { name: "cache-door", port: 7432 });
@@ -265,7 +266,7 @@ describe("docker host", () => {
 
   it("never gives away more than 60%, for any host and stage", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 5_000, max: 600_000 }), fc.constantFrom(...STAGES), (host, stage) => {
+      fc.property(fc.integer({ min: 12_500, max: 600_000 }), fc.constantFrom(...STAGES), (host, stage) => {
         const given = memory(stage, host);
         expect(given.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(host * 0.6);
         expect(Math.min(...given)).toBeGreaterThanOrEqual(256);
@@ -273,18 +274,31 @@ describe("docker host", () => {
     );
   });
 
-  it("refuses a host that is too small, with the arithmetic", () => {
-    expect(() => memory(4, 4_000)).toThrow(
-      new InputError("the Docker host of stack dev", [
-        { path: "memory", got: "4000MB", want: "at least 4267MB: 10 database nodes of 256MB in 60% of it" },
-      ]),
-    );
-    expect(memory(4, 4_800)).toEqual(Array(10).fill(288));
+  it("refuses a host that is too small for the smallest pools on so many nodes, with the arithmetic", () => {
+    const want = "at least 12267MB: 10 database nodes of 736MB in 60% of it; or fewer nodes (pgladder:replicas, pgladder:shards)";
+    for (const [host, got] of [
+      [2_000, "2000MB"],
+      [8_192, "8192MB"],
+      [12_266, "12266MB"],
+    ] as const)
+      expect(() => memory(4, host)).toThrow(new InputError("the Docker host of stack dev", [{ path: "memory", got, want }]));
+    expect(memory(4, 12_267)).toEqual(Array(10).fill(736));
+  });
+
+  it("of 8 GB carries two shards with a replica each, or four alone", () => {
+    for (const shards of [
+      { count: 2, replicas: 1 },
+      { count: 4, replicas: 0 },
+    ]) {
+      const { nodes, tuning } = planned({ stage: 4, shards }, { cores: 2, memory: gib(8) });
+      expect(nodes.map(({ machine }) => machine.memory / 1024)).toEqual(Array(6).fill(800));
+      for (const input of Object.values(tuning)) expect(() => tune(input)).not.toThrow();
+    }
   });
 
   it("gives the cache nodes at most 10% together", () => {
     const cache = planned({ stage: 4 }, { cores: 2, memory: gib(24) }).cache;
-    expect(cache.map(({ memory, class: type }) => [memory / 1024, type])).toEqual(Array(6).fill([409, null]));
+    expect(cache.map(({ memory, class: type }) => [memory / 1024, type])).toEqual(Array(2).fill([1_228, null]));
     expect(planned({ stage: 3, target: "aws" }).cache.map(({ class: type }) => type)).toEqual(["cache.m7g.large", "cache.m7g.large"]);
   });
 });

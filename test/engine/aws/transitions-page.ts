@@ -9,13 +9,13 @@ const KINDS = Object.keys(OPS) as Op[];
 
 const HEAD = `# Transitions on AWS
 <!-- written by npm run aws-transitions; a test fails when it is not what the program does -->
-What \`pulumi up\` does on AWS on every way between stages 1 to 3, and for the changes of configuration that people make most. The real
+What \`pulumi up\` does on AWS on every way between stages 1 to 4 (stage 4 with two shards unless it says otherwise), and for the changes of configuration that people make most. The real
 Pulumi engine ran the real program; AWS was a stand-in that holds the provider's own rules ([tests](tests.md)). **Nothing of this has
 run on AWS.** Stalls are AWS' own figures, never measured here.
 
 Read it so: what is *changed in place* keeps its data and its address. No way replaces or deletes a database, a cache, a key, a secret or a
-backup vault: what a smaller configuration no longer wants is held until \`release\` lets it go, and a region that was removed goes in
-two explicit steps ([AWS](aws.md)). Of what is *deleted*, keys stay at AWS and older versions of secrets until AWS clears them away: only the stack
+backup vault: what a smaller configuration no longer wants is held until \`release\` lets it go: a region that was removed and
+shards that are no longer wanted go in two explicit steps ([AWS](aws.md)). Of what is *deleted*, keys stay at AWS and older versions of secrets until AWS clears them away: only the stack
 lets go of them.
 `;
 

@@ -24,13 +24,14 @@ const KEPT = "aws:secretsmanager/secretVersion:SecretVersion";
 const ofHosts = (type: string, name: string) => /:(LogGroup|Parameter)$/.test(type) && name === "pooler-eu-west-1";
 const holdsData = (type: string, name: string) => TYPES[type]?.stateful === true && !ofHosts(type, name);
 
-test("no way replaces or deletes what holds data, but for a region that was let go", () => {
+test("no way replaces or deletes what holds data, but for a region and shards that were let go", () => {
   const lost = ways.flatMap(({ from, to, steps }) =>
     steps
       .filter(({ op, type, name }) => (op === "delete" || (op === "replace" && type !== KEPT)) && holdsData(type, name))
       .map(({ op, name }) => `${from} -> ${to}: ${op} ${name}`),
   );
-  expect(lost.filter((line) => !line.startsWith("stage 3, region let go -> stage 3, region gone: delete "))).toEqual([]);
+  const letGo = /^stage 3, (region|shards) let go -> stage 3, \1 gone: delete (main-eu-west-1|backups-eu-west-1|shard-)/;
+  expect(lost.filter((line) => !letGo.test(line))).toEqual([]);
   expect(lost.map((line) => line.split(": ")[1])).toContain("delete main-eu-west-1-1");
 });
 
@@ -44,6 +45,24 @@ test("a region that is removed goes in two explicit steps", () => {
   // The key stays: snapshots may be there that need it.
   expect(cloud.things("Key").filter(({ region }) => region === "eu-west-1")).toHaveLength(1);
   expect(cloud.account.read().things.filter(({ region, type }) => region === "eu-west-1" && !type.endsWith(":Key"))).toEqual([]);
+});
+
+test("shards come and grow beside what is there, stay held on the way back, and go in two explicit steps", () => {
+  const of = (from: string, to: string) => ways.find((way) => way.from === from && way.to === to)!.steps;
+  const databases = (from: string, to: string) =>
+    of(from, to)
+      .flatMap(({ op, type, name, differs }) => (type.endsWith(":Instance") ? [[op, name, ...differs].join(" ")] : []))
+      .sort();
+  const nodes = (...shards: number[]) => shards.flatMap((n) => [`shard-${n}-1`, `shard-${n}-2`]);
+  expect(databases("stage 3", "stage 4")).toEqual(nodes(0, 1).map((name) => `create ${name}`));
+  expect(databases("stage 4", "stage 4 with four shards")).toEqual(nodes(2, 3).map((name) => `create ${name}`));
+  expect(of("stage 4", "stage 4 with four shards").filter(({ type }) => /:(LaunchTemplate|Group)$/.test(type))).toEqual([]);
+  for (const to of ["stage 4 with two shards", "stage 3, shards held"]) expect(databases("stage 4 with four shards", to)).toEqual([]);
+  expect(databases("stage 3, shards held", "stage 4 with four shards")).toEqual([]);
+  expect(databases("stage 3, shards held", "stage 3, shards let go")).toEqual(
+    nodes(0, 1, 2, 3).map((name) => `update ${name} deleteAutomatedBackups deletionProtection`),
+  );
+  expect(databases("stage 3, shards let go", "stage 3, shards gone")).toEqual(nodes(0, 1, 2, 3).map((name) => `delete ${name}`));
 });
 
 test("docs/aws-transitions.md says what the program does (npm run aws-transitions writes it)", () => {

@@ -17,6 +17,8 @@ interface Stop {
   readonly looks: Readonly<Record<string, Config>>;
   /** After the looks, the stack is put back to where it was before. */
   readonly back?: true;
+  /** The first update to it breaks off: AWS fails to make a database. */
+  readonly broken?: true;
 }
 
 const aws = (config: Config): Config => ({ target: "aws", ...config });
@@ -25,18 +27,21 @@ const one = aws({ stage: "1" });
 const two = aws({ stage: "2" });
 const three = aws({ stage: "3" });
 const away = aws({ stage: "3", replicaRegions: json(["eu-west-1"]) });
+const four = aws({ stage: "4", shards: json({ count: 2 }) });
+const grown = aws({ stage: "4", shards: json({ count: 4 }) });
 
 /** GiB from which RDS lets performance be chosen, and more. */
 const STRIPED = 500;
 
 const STOPS: readonly Stop[] = [
-  { name: "nothing", config: one, looks: { "stage 1": one, "stage 3 in two regions": away } },
+  { name: "nothing", config: one, looks: { "stage 1": one, "stage 3 in two regions": away, "stage 4": four } },
   {
     name: "stage 1",
     config: one,
     looks: {
       "stage 2": two,
       "stage 3": three,
+      "stage 4": four,
       "a larger class and more storage": { ...one, primary: json({ class: "db.m7g.large", storage: 100 }) },
     },
   },
@@ -46,6 +51,7 @@ const STOPS: readonly Stop[] = [
     looks: {
       "stage 1": one,
       "stage 3": three,
+      "stage 4": four,
       "less storage": { ...two, primary: json({ storage: 100 }) },
       "a static setting": { ...two, settings: json({ max_worker_processes: 48 }) },
       "one more replica": { ...two, replicas: json({ count: 2 }) },
@@ -66,10 +72,25 @@ const STOPS: readonly Stop[] = [
     looks: {
       "stage 1": one,
       "stage 2": two,
+      "stage 4": four,
       "a larger cache class and one more replica": { ...three, cache: json({ class: "cache.m7g.xlarge", replicas: 2 }) },
       "three cache groups": { ...three, cache: json({ groups: 3 }) },
     },
   },
+  {
+    name: "stage 4",
+    config: four,
+    broken: true,
+    looks: {
+      "stage 1": one,
+      "stage 2": two,
+      "stage 3": three,
+    },
+  },
+  { name: "stage 4 with four shards", config: grown, looks: { "stage 4 with two shards": four } },
+  { name: "stage 3, shards held", config: three, looks: { "stage 4 with four shards": grown } },
+  { name: "stage 3, shards let go", config: { ...three, release: "true" }, looks: {} },
+  { name: "stage 3, shards gone", config: { ...three, release: "true" }, looks: {} },
   {
     name: "stage 3 in two regions",
     config: away,
@@ -108,10 +129,14 @@ export async function walk(cloud: Cloud, name: string): Promise<Way[]> {
     ways.push(way);
     return way;
   };
-  const take = async (from: string, { name: to, config, back }: Stop): Promise<void> => {
+  const take = async (from: string, { name: to, config, back, broken }: Stop): Promise<void> => {
     const way = ways.find((known) => known.from === from && known.to === to) ?? (await look(from, to, config));
     stack.configure(config);
     const promised = told(way.steps);
+    if (broken) {
+      cloud.strike({ operation: "create", type: "aws:rds/instance:Instance", mode: "fails", times: 1 });
+      await stack.failing("up");
+    }
     // A preview may name more than is done: what it cannot know yet may turn out the same.
     const surprises = told(await stack.up()).filter((step) => !promised.includes(step));
     if (surprises.length > 0) throw new Error(`${from} to ${to}: got ${surprises.join(", ")}, want only what the preview said`);
