@@ -27,14 +27,21 @@ const globals = () => ladder.opts<Globals>();
 const report = (): Report => reporter(globals().json === true);
 const stack = () => globals().stack;
 
+/** For the doctor, also before a climb onto shards. */
+const ROUTED = "of the calls that come through the client router or the shards' URLs: your word";
+const ROUTED_ROLE = "a role whose statements all come that way; may be given again";
+const also = (role: string, roles: string[]): string[] => [...roles, role];
+
 ladder
   .command("up")
   .description("bring the stack to what its configuration says, and wait until it is settled (bin/up)")
   .option("--stage <n>", "go to this stage: written into Pulumi.<stack>.yaml first", readStage)
   .option("--preview", "show what would happen, and end")
-  .action(async (options: { stage?: Stage; preview?: true }) => {
+  .option("--routed <share>", ROUTED, readShare, 0)
+  .option("--routed-role <role>", ROUTED_ROLE, also, [])
+  .action(async ({ routed, routedRole, ...options }: { stage?: Stage; preview?: true; routed: number; routedRole: string[] }) => {
     const { up } = await import("./commands/up.ts");
-    await up({ stack: stack(), ...options }, report());
+    await up({ stack: stack(), ...options, routed: { routed, routedRole } }, report());
   });
 
 ladder
@@ -108,13 +115,8 @@ ladder
   .option("--stage <n>", "4: the climb is next, so what the gateway carries is measured as well", readStage)
   .option("--measure", "measure what the gateway carries: about two seconds of load")
   .option("--seconds <n>", "between two looks at the statements' counters", readCount, 5)
-  .option("--routed <share>", "of the calls that come through the client router or the shards' URLs: your word", readShare, 0)
-  .option(
-    "--routed-role <role>",
-    "a role whose statements all come that way; may be given again",
-    (role, roles) => [...roles, role],
-    [] as string[],
-  )
+  .option("--routed <share>", ROUTED, readShare, 0)
+  .option("--routed-role <role>", ROUTED_ROLE, also, [])
   .action(async (options: { stage?: Stage; measure?: true; seconds: number; routed: number; routedRole: string[] }) => {
     const { doctor } = await import("./commands/doctor.ts");
     process.exitCode = await doctor({ stack: stack(), ...options }, report());

@@ -5,7 +5,7 @@ import { clean, open } from "./grow-end.ts";
 import { announce, flip } from "./grow-flip.ts";
 import { classesOfMap, nextShape } from "./grow-shape.ts";
 import { bareNew, catchUp, check, copy, indexNew, prepareShards, verify, wayBack } from "./grow-steps.ts";
-import { forget, type Reason, undo, whyGiveUp } from "./grow-undo.ts";
+import { forget, undo, whyGiveUp } from "./grow-undo.ts";
 import { type GrowDetail, type GrowSteps, type Growth, growth, subjectOf, wantedClasses, withClasses } from "./grow-work.ts";
 import { readMap } from "./map.ts";
 import { describeMove } from "./progress.ts";
@@ -64,7 +64,8 @@ export async function grow(gateway: pg.Client, options: ShardsOptions): Promise<
     }
     const outcome = await perform(workOn(gateway, now, step, options, end));
     if (step.step === "undo" && outcome === "done") {
-      await inTransaction(gateway, () => forget(gateway, now, step.detail as unknown as Reason));
+      const { reason = "", guarded = false } = step.detail;
+      await inTransaction(gateway, () => forget(gateway, now, { reason, guarded }));
       return `${describeMove(now, step)}: everything is as before`;
     }
     if (typeof outcome === "object") return describeMove(now, step, outcome.waits);

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import type { Asked } from "../../agent/doctor/command.ts";
 import type { Report as Examined } from "../../agent/doctor/index.ts";
+import type { StackConfig } from "../../plan/config.ts";
 import type { Stage } from "../../plan/types.ts";
 import { UsageError } from "../failure.ts";
 import { readConfig } from "../planning.ts";
@@ -13,7 +14,7 @@ export interface DoctorArgs {
   stack: string;
   /** 4: the climb is next, so the gateway is measured. */
   stage?: Stage;
-  measure?: true;
+  measure?: boolean;
   /** Seconds between two looks at the statements' counters. */
   seconds: number;
   routed: number;
@@ -31,24 +32,29 @@ const EXAMINED = z.looseObject({
 });
 type Shown = Pick<Examined, "blocks" | "costs" | "fine" | "findings" | "notes">;
 
+/** How much of the load comes past the gateway. */
+export type Routed = Pick<DoctorArgs, "routed" | "routedRole">;
+
+/** Asks the agent of a stack. @throws Failure where it cannot be asked. */
+export async function examineStack(
+  { stack, tables, profiles }: StackConfig,
+  { seconds, measure, routed, routedRole }: Routed & { seconds: number; measure: boolean },
+): Promise<z.infer<typeof EXAMINED>> {
+  const profile = profiles[4].shards!;
+  const asked: Asked = { tables, shards: profile.count, nodes: 1 + profile.replicas, seconds, routed, routedRoles: routedRole, measure };
+  return EXAMINED.parse(await (await agentOf(stack))("doctor", JSON.stringify(asked)));
+}
+
 /** Exit code 1 where something blocks. */
-export async function doctor({ stack, stage, measure, seconds, routed, routedRole }: DoctorArgs, { say, result }: Report): Promise<number> {
+export async function doctor(
+  { stack, stage, measure = stage === 4, seconds, ...routed }: DoctorArgs,
+  { say, result }: Report,
+): Promise<number> {
   if (stage !== undefined && stage !== 4)
     throw new UsageError(`--stage: got ${stage}, want 4: what the doctor looks for is in the way of shards`);
-  const { tables, profiles } = await readConfig(await openStack(stack));
-  const profile = profiles[4].shards!;
-  const asked: Asked = {
-    tables,
-    shards: profile.count,
-    nodes: 1 + profile.replicas,
-    seconds,
-    routed,
-    routedRoles: routedRole,
-    measure: measure === true || stage === 4,
-  };
-  const ask = await agentOf(stack);
-  say(`looking${seconds > 0 ? `, at the statements twice within ${seconds} s` : ""}${asked.measure ? ", and measuring the gateway" : ""}`);
-  const examined = EXAMINED.parse(await ask("doctor", JSON.stringify(asked)));
+  const config = await readConfig(await openStack(stack));
+  say(`looking${seconds > 0 ? `, at the statements twice within ${seconds} s` : ""}${measure ? ", and measuring the gateway" : ""}`);
+  const examined = await examineStack(config, { seconds, measure, ...routed });
   result(lines(examined), examined);
   return examined.blocks > 0 ? 1 : 0;
 }

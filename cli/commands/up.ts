@@ -14,6 +14,8 @@ import type { Change } from "../progress.ts";
 import { repair } from "../repair.ts";
 import type { Report } from "../report.ts";
 import { type Opened, type Overrides, openStack, writeConfig } from "../stack.ts";
+import type { Routed } from "./doctor.ts";
+import { refuseUnready } from "./ready.ts";
 
 export interface UpOptions {
   stack: string;
@@ -21,10 +23,15 @@ export interface UpOptions {
   stage?: Stage | undefined;
   /** Shows what would happen and ends. */
   preview?: boolean | undefined;
+  /** What the doctor is told before a climb onto shards. */
+  routed?: Routed;
 }
 
 /** `bin/up`: brings the stack to what its configuration says, and waits until it is there. */
-export async function up({ stack: name, stage, preview = false }: UpOptions, { say, result }: Report): Promise<void> {
+export async function up(
+  { stack: name, stage, preview = false, routed = { routed: 0, routedRole: [] } }: UpOptions,
+  { say, result }: Report,
+): Promise<void> {
   const overrides: Overrides = stage === undefined ? {} : { stage: String(stage) };
   await alone(name);
   await checkEngine();
@@ -40,6 +47,7 @@ export async function up({ stack: name, stage, preview = false }: UpOptions, { s
     result(previewLines(ahead), previewValue(ahead));
     return;
   }
+  await refuseUnready(config, ahead.last, routed, say);
   if (late) await repair(opened, say);
   writeConfig(name, overrides);
   for (const line of restartLines(ahead)) say(line);

@@ -39,7 +39,7 @@ const loadTable = (step: number): string => `rehearsal_${step}`;
 export const loadTables = (steps: readonly Step[]): string[] => steps.slice(1).map((_, i) => loadTable(i + 1));
 
 /** A stack of the rehearsal's own, with a table for each step's load, declared as an application would. */
-export function openStack({ name, folder, steps, values, pgbench, say }: ClimbOptions): Stack {
+export function openStack({ name, folder, steps, pgbench, say }: ClimbOptions): Stack {
   const loads = loadTables(steps);
   const tables = {
     ...EXAMPLE_TABLES,
@@ -47,7 +47,7 @@ export function openStack({ name, folder, steps, values, pgbench, say }: ClimbOp
     ...(pgbench ? PGBENCH_TABLES : {}),
   };
   const migrations = { "9001_rehearsal.sql": loads.map(tableSql).join(""), ...(pgbench ? { "9002_pgbench.sql": PGBENCH_SQL } : {}) };
-  return new Stack({ name, folder, migrations, say, values: { tables: JSON.stringify(tables), ...values } });
+  return new Stack({ name, folder, migrations, say, values: { tables: JSON.stringify(tables) } });
 }
 
 /** Climbs all steps. The stack stays as the last one leaves it. @throws Error where a step cannot be done */

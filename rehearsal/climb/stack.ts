@@ -14,6 +14,7 @@ export interface StackOptions {
   name: string;
   /** State, configuration and migrations are kept in it. */
   folder: string;
+  /** The same at every step. */
   values: Values;
   /** Migrations beside the example application's: file content by name. */
   migrations: Readonly<Record<string, string>>;
@@ -33,12 +34,10 @@ export interface Climber {
 
 export class Stack implements Climber {
   readonly #options: StackOptions;
-  #values: Values;
 
   constructor(options: StackOptions) {
-    const { folder, values, migrations } = options;
+    const { folder, migrations } = options;
     this.#options = options;
-    this.#values = { ...values, schema: relative(ROOT, this.#schema) };
     mkdirSync(folder, { recursive: true });
     cpSync(join(ROOT, "sql/app"), this.#schema, { recursive: true });
     for (const [name, text] of Object.entries(migrations)) writeFileSync(join(this.#schema, name), text);
@@ -50,8 +49,12 @@ export class Stack implements Climber {
 
   /** Changes the configuration and waits until the stack is as it says. @throws Error with the last lines of bin/up */
   async up(values: Values): Promise<void> {
-    this.#values = { ...this.#values, ...values };
-    const config = Object.fromEntries(Object.entries(this.#values).map(([key, value]) => [`pgladder:${key}`, value]));
+    const config = Object.fromEntries(
+      Object.entries({ ...this.#options.values, ...values, schema: relative(ROOT, this.#schema) }).map(([key, value]) => [
+        `pgladder:${key}`,
+        value,
+      ]),
+    );
     writeFileSync(join(this.#options.folder, `Pulumi.${this.#options.name}.yaml`), stringify({ config }));
     await this.#command("up");
   }

@@ -22,9 +22,17 @@ export function readSteps(text: string): Step[] {
 
 export const stepName = ({ stage, shards }: Step): string => (shards === undefined ? String(stage) : `${stage} with ${shards} shards`);
 
-/** The configuration of a step; how many shards there are is added to what is said about them otherwise. */
-export function stepValues({ stage, shards }: Step, { shards: said = "{}" }: Values): Values {
-  const own = shards === undefined ? {} : { count: shards };
-  const values = { ...(JSON.parse(said) as object), ...own };
-  return { stage: String(stage), ...(stage === 4 ? { shards: JSON.stringify(values) } : {}) };
+/** Stages whose configuration may say something about a part. */
+const PARTS: Readonly<Record<string, (stage: Stage) => boolean>> = {
+  replicas: (stage) => stage >= 2,
+  cache: (stage) => stage >= 3,
+  shards: (stage) => stage === 4,
+};
+
+/** The configuration of a step: what is said about parts that its stage does not have is left out, the number of shards is added. */
+export function stepValues({ stage, shards }: Step, values: Values): Values {
+  const kept = Object.entries(values).filter(([key]) => PARTS[key]?.(stage) ?? true);
+  const { shards: said = "{}", ...rest } = Object.fromEntries(kept);
+  const all = { ...(JSON.parse(said) as object), ...(shards === undefined ? {} : { count: shards }) };
+  return { ...rest, stage: String(stage), ...(stage === 4 ? { shards: JSON.stringify(all) } : {}) };
 }

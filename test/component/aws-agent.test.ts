@@ -259,26 +259,6 @@ describe("stage 3 in two regions", () => {
   });
 });
 
-test("stage 4: an event has every cluster's servers at home, its primary first, and the rows of each shard", async () => {
-  const made = await run({ stage: 4, shards: { count: 2 }, replicaRegions: [AWAY] });
-  const { desired, nodes } = eventIn(made, "move");
-  const hosts = (...names: string[]) => names.map((name) => `${name}.rds.test`);
-  expect(desired.cluster.nodes).toEqual(hosts("main-1", "main-2"));
-  expect(desired.shards.map(({ name, nodes: its, wanted }) => [name, its, wanted])).toEqual([
-    ["shard-0", hosts("shard-0-1", "shard-0-2"), hosts("shard-0-1", "shard-0-2")],
-    ["shard-1", hosts("shard-1-1", "shard-1-2"), hosts("shard-1-1", "shard-1-2")],
-  ]);
-  expect(desired.shards.map((shard) => shard.class)).toEqual([
-    { modulus: 2, remainder: 0 },
-    { modulus: 2, remainder: 1 },
-  ]);
-  expect(nodes.map(({ name, cluster }) => `${cluster} ${name}`).sort()).toEqual([
-    ...["main main-1", "main main-2", `main main-${AWAY}-1`],
-    ...["shard-0 shard-0-1", "shard-0 shard-0-2", `shard-0 shard-0-${AWAY}-1`],
-    ...["shard-1 shard-1-1", "shard-1 shard-1-2", `shard-1 shard-1-${AWAY}-1`],
-  ]);
-});
-
 test("names hold in an account for a long project, and stacks do not share them", async () => {
   const project = "a-very-long-project-name-that-goes-on-and-on-and-on-for-ever";
   const names = async (stack: string) =>

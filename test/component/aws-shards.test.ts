@@ -4,6 +4,7 @@
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { Backup } from "../../components/aws/backup.ts";
+import type { LambdaEvent } from "../../plan/lambda.ts";
 import type { Given } from "../support/config.ts";
 import { left, type Made, ofType, recorded, runAws, the } from "./aws-mocks.ts";
 import { AWAY, commonOf, databaseOf, HOME, placeOf, topologyOf } from "./aws-parts.ts";
@@ -94,6 +95,19 @@ describe("two shards in two regions", () => {
     expect(the(made, "backup.RestoreTestingSelection", "restores").args.protectedResourceArns).toEqual(arns);
     const told = the(made, "rds.EventSubscription", `rds-instances-${HOME}`).args.sourceIds as string[];
     expect(told).toEqual(expect.arrayContaining(PRIMARIES.map((name) => instance(made, name).args.identifier)));
+  });
+
+  test("the mover is told every cluster's servers at home, its primary first, and the rows of each shard", () => {
+    const { input } = the(made, "scheduler.Schedule", "agent-move").args.target as { input: string };
+    const { desired, nodes, release } = JSON.parse(input) as LambdaEvent;
+    const hosts = (...names: string[]) => names.map((name) => nodes.find((node) => node.name === name)!.host);
+    expect(desired.cluster.nodes).toEqual(hosts("main-1", "main-2"));
+    expect(desired.shards.map(({ name, nodes: its, class: rows }) => [name, its, rows])).toEqual([
+      ["shard-0", hosts("shard-0-1", "shard-0-2"), { modulus: 2, remainder: 0 }],
+      ["shard-1", hosts("shard-1-1", "shard-1-2"), { modulus: 2, remainder: 1 }],
+    ]);
+    expect(nodes.map(({ name, cluster }) => [name, cluster])).toContainEqual([`shard-1-${AWAY}-1`, "shard-1"]);
+    expect(release).toBe(false);
   });
 
   test("the cache has three groups of two, in cluster mode as before", () => {

@@ -47,6 +47,28 @@ async function settle(advance: () => Promise<string | undefined>, within = 150_0
   throw new Error(`not settled: ${shown}`);
 }
 
+/** Counts rows that nobody touches, on all shards through the gateway, as long as something goes on. */
+async function countWhile(work: () => Promise<void>): Promise<number[]> {
+  const app = await here.gateway.db.connect("app");
+  const { rows } = await app.query<{ key: string; body: string }>(
+    "insert into tokens (owner, body) select 'still-' || n, 'still' from generate_series(1, 200) n returning owner || ' ' || id as key, body",
+  );
+  for (const { key, body } of rows) load.record[2]!.set(key, { hits: 0, body });
+  const counts: number[] = [];
+  let over = false;
+  const counting = (async () => {
+    for (; !over; await pause(20)) {
+      const { rows: found } = await app.query<{ n: number }>("select count(*)::int as n from tokens where owner like 'still-%'");
+      counts.push(found[0]!.n);
+    }
+  })();
+  await work().finally(() => {
+    over = true;
+  });
+  await counting;
+  return counts;
+}
+
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
 
 /** Nothing failed, every row is on its shard alone, and nothing of the move is left. */
@@ -80,7 +102,9 @@ test("a shard is added under load: nothing lost, doubled or failed, and the way 
   await load.fill(2_000);
   await settle(() => advanceShards(wanting(2)));
   await load.start(4);
-  await settle(() => advanceGrow(wanting(3)));
+  const counts = await countWhile(() => settle(() => advanceGrow(wanting(3))));
+  expect(new Set(counts)).toEqual(new Set([200]));
+  expect(counts.length).toBeGreaterThan(20);
   await sound(3);
   expect(driver.log.filter((line) => line.includes("buckets"))).toEqual([
     expect.stringMatching(/^shards: 16 of 64 buckets went from app_shard_0 to app_shard_2; writers were held up for \d+ ms$/),

@@ -38,7 +38,7 @@ const here: Fleet = {
 process.stdin.on("end", () => process.exit()).resume();
 
 for (;;) {
-  await advanceShards({
+  const shown = await advanceShards({
     ...{ fleet: here, wanted, log: () => undefined, done: () => undefined, announced: ms(100), slice: ms(500) },
     define: async ({ connect, database: server }) => {
       await applyDefinitions({ connect, folder, role: "app", lockTimeout: ms(2_000), log: () => undefined, server });
@@ -48,6 +48,7 @@ for (;;) {
       process.stdout.write(`${passed}\n`);
       await new Promise((resolve) => setTimeout(resolve, 600_000));
     },
-  }).catch((error: Error) => process.stderr.write(`will look again: ${error.message}\n`));
+  }).catch((error: Error) => `will look again: ${error.message}`);
+  if (shown === undefined) process.exit();
   await new Promise((resolve) => setTimeout(resolve, 20));
 }

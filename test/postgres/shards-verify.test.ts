@@ -192,6 +192,7 @@ describe("verifyTable", () => {
           i,
         ]);
         writes += 5;
+        await sleep(3);
       }
       await client.end();
     };
@@ -201,14 +202,14 @@ describe("verifyTable", () => {
       const writers = Array.from({ length: 10 }, (_, n) => writer(n));
       try {
         let settled = 0;
-        for (let round = 0; round < 3; round++) settled += (await verify()).settled;
+        for (let round = 0; round < 2; round++) settled += (await verify()).settled;
         expect(settled).toBeGreaterThan(0);
         const hidden = await keyOf(`${MINE} and user_id <> 5 and id between 15000 and 20000`);
         await spoil(`delete from item where id = ${hidden.id}; insert into item (user_id, id, at) values (1, 999998, '2026-01-05')`);
         const found = await damage();
         expect(found).toContain("extra (user_id, id, at) = (1, 999998, 2026-01-05 00:00:00+00)");
         expect(found.filter((line) => !line.includes("999998"))).toEqual(found.length > 1 ? [`missing ${hidden.text}`] : []);
-        expect(writes).toBeGreaterThan(500);
+        expect(writes).toBeGreaterThan(300);
       } finally {
         stop = true;
         await Promise.all(writers);

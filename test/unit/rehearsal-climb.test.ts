@@ -15,10 +15,12 @@ describe("steps", () => {
     expect(() => readSteps(text)).toThrow(`steps: got ${text}, want at least two of 1 to 5 such as 3,4,4x6,3`);
   });
 
-  test("the number of shards is added to what else is said about them, and only where there are shards", () => {
-    const [three, four] = readSteps("3,4x6");
-    expect(stepValues(three!, { shards: '{"memory":"1GB"}' })).toEqual({ stage: "3" });
-    expect(stepValues(four!, { shards: '{"memory":"1GB"}' })).toEqual({ stage: "4", shards: '{"memory":"1GB","count":6}' });
+  test("what is said about a part is left out where the stage has none; the number of shards is added", () => {
+    const [one, three, four] = readSteps("1,3,4x6");
+    const values = { port: "6690", replicas: "{}", cache: "{}", shards: '{"memory":"1GB"}' };
+    expect(stepValues(one!, values)).toEqual({ port: "6690", stage: "1" });
+    expect(stepValues(three!, values)).toEqual({ port: "6690", replicas: "{}", cache: "{}", stage: "3" });
+    expect(stepValues(four!, values)).toEqual({ ...values, stage: "4", shards: '{"memory":"1GB","count":6}' });
     expect(stepValues({ stage: 4, shards: undefined }, {})).toEqual({ stage: "4", shards: "{}" });
   });
 });
