@@ -132,9 +132,11 @@ export function standing({ steps }: Run): "under way" | "undoing" | "undone" | "
   return now.step === "kept" ? "kept" : "under way";
 }
 
-/** The step that is to be done; an undo comes before everything else. */
-export const current = ({ steps }: Run): Step | undefined =>
-  steps.find(({ step, state }) => step === "undo" && state !== "done") ?? steps.find(({ state }) => state !== "done");
+/** The step that is to be done; undefined when there is none, as after an undo, which comes before everything else. */
+export function current({ steps }: Run): Step | undefined {
+  const undo = steps.find(({ step }) => step === "undo");
+  return (undo ? [undo] : steps).find(({ state }) => state !== "done");
+}
 
 /** What moves between servers just now, in words, or whose way back is kept; undefined when nothing does: then migrations may change tables. */
 export async function moveUnderWay(client: pg.Client): Promise<string | undefined> {
