@@ -173,7 +173,7 @@ const quoteRole = (role: string): string => (role.startsWith('"') ? role : quote
 function sequenceFindings({ name, type, last, most, step, cycles }: Sequence, leaves: boolean): Finding[] {
   if (leaves) return [];
   const found: Finding[] = [];
-  if (type !== "bigint" || most < 2 ** 53 - 1)
+  if (type !== "bigint" || most < ID_RANGE - 1)
     found.push(block(name, `the sequence ends at ${most}, before the shards' ranges`, `alter sequence ${name} as bigint no maxvalue`));
   if (step < 0 || cycles)
     found.push(block(name, "the sequence counts downwards or begins again", `alter sequence ${name} increment 1 no cycle`));

@@ -39,6 +39,16 @@ async function attempt(user: string, sql: string): Promise<string> {
 
 const WRITABLE = "set default_transaction_read_only = off; begin read write;";
 
+/** Deadlocks over two shards end by the first of them. */
+const BETWEEN_SERVERS = [
+  "lock_timeout=5s",
+  "statement_timeout=13h",
+  "idle_in_transaction_session_timeout=2h",
+  "tcp_keepalives_idle=10s",
+  "tcp_keepalives_interval=5s",
+  "tcp_keepalives_count=3",
+];
+
 describe("rights", () => {
   test.each([
     ["app", "create table made (id bigint primary key, x text); insert into made values (1); drop table made", "ok"],
@@ -129,6 +139,8 @@ describe("rights", () => {
       { rolname: "app_rw", rolcanlogin: false, rolconfig: null, member: [] },
       { rolname: "ladder_all_tenants", rolcanlogin: false, rolconfig: null, member: ["app_rw"] },
       { rolname: "ladder_audited", rolcanlogin: false, rolconfig: null, member: [] },
+      { rolname: "ladder_gateway", rolcanlogin: true, rolconfig: BETWEEN_SERVERS, member: [] },
+      { rolname: "ladder_gateway_ro", rolcanlogin: true, rolconfig: [...BETWEEN_SERVERS, "default_transaction_read_only=on"], member: [] },
       { rolname: "ladder_monitor", rolcanlogin: true, rolconfig: null, member: ["pg_monitor", "pg_use_reserved_connections"] },
       { rolname: "ladder_pooled", rolcanlogin: false, rolconfig: null, member: [] },
       { rolname: "ladder_pooler", rolcanlogin: true, rolconfig: null, member: ["pg_use_reserved_connections"] },
@@ -239,6 +251,7 @@ test("the platform's migrations on a second database of the cluster: the roles a
     "ladder.pgaudit",
     "ladder.pgstattuple",
     "pg_catalog.plpgsql",
+    "ladder.postgres_fdw",
     "public.vector",
   ];
   expect(both).toEqual([["pg_catalog.pg_cron", ...everywhere], everywhere]);
