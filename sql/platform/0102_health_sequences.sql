@@ -1,6 +1,6 @@
 -- Row of ladder.health_check: a sequence is judged by its own range, because a shard's begins far above 1.
 update ladder.health_check set query = $$
-  select ladder.level('sequence_percent', u.percent), format('%s of %s to %s, %s %%', u.last_value, u.least, u.most, u.percent), u.name,
+  select ladder.level('sequence_percent', u.percent), format('%s of %s%s, %s %%', u.last_value, case when u.least > 1 then u.least || ' to ' end, u.most, u.percent), u.name,
     'a bigint column and sequence: docs/guide on expand and contract'
   from (
     select format('%I.%I', s.schemaname, s.sequencename) as name, s.last_value, m.least, m.most,
