@@ -2,12 +2,13 @@
 
 import { closeFence, setFence } from "./fence.ts";
 import { putOff, waitAnnounced } from "./flip.ts";
-import { dropTrees, lockNames, ownSequences, swapOut } from "./gateway/index.ts";
+import { dependents, dropTrees, lockNames, ownSequences, swapOut } from "./gateway/index.ts";
 import { dropGlobals } from "./globals.ts";
 import { holder, lockAll, MAP } from "./locks.ts";
 import { allBuckets, onShardsMap, readMap, setMap, wholeMap } from "./map.ts";
 import { confirmed, confirmPromptly, mark, readSlots } from "./replication.ts";
 import { isBusy, onServers } from "./session.ts";
+import { qualified } from "./sql.ts";
 import { remember } from "./store.ts";
 import { endWayBack } from "./wayback.ts";
 import { backward, named, type Outcome, onShards, relationsOf, settled, type Work } from "./work.ts";
@@ -16,8 +17,19 @@ const AT_HAND = 524_288;
 const PATIENCE = 1_500;
 const ANNOUNCED = 20_000;
 
+/** What was made since the climb and hangs on a tree itself: it would be left behind with the tree. */
+async function clinging({ gateway, fleet }: Pick<Work, "gateway" | "fleet">): Promise<string | undefined> {
+  for (const table of fleet.tables) {
+    const held = (await dependents(gateway, table)).find(({ follows }) => !follows);
+    if (held) return `${held.kind} ${held.name}, which hangs on ${qualified(table)} as it is now: drop it, and make it again afterwards`;
+  }
+  return undefined;
+}
+
 /** A fence is put up that lets everybody through yet; routers hear that every bucket is about to move. */
 export async function announceReturn({ gateway, fleet, options }: Work): Promise<Outcome> {
+  const left = await clinging({ gateway, fleet });
+  if (left !== undefined) return { waits: left };
   const map = (await readMap(gateway))!;
   await onShards(fleet, async (client, shard) => {
     await setFence(client, "everybody");

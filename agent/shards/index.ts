@@ -115,8 +115,11 @@ async function keep(gateway: pg.Client, run: Run, options: ShardsOptions): Promi
   const work = workOn(gateway, run, current(run)!, options, Number.POSITIVE_INFINITY);
   if (work.step.state !== "running") await remember(gateway, work.step, { state: "running" });
   if (work.step.detail.finish) {
-    await endKept(work);
-    return "shards: the way back is over";
+    const over = await endKept(work).then(
+      () => true,
+      (error: unknown) => (isBusy(error) ? false : Promise.reject(error)),
+    );
+    return over ? "shards: the way back is over" : "shards: the way back ends, waits for a lock";
   }
   const problem = (await wayBackProblem(work)) ?? null;
   if (problem !== work.step.error) {

@@ -23,10 +23,11 @@ export interface Rule {
 const when = (broken: boolean, path: Finding["path"], want: string): readonly Finding[] => (broken ? [{ path, want }] : []);
 
 /** Parts that do not exist at every stage, and the overrides that are refused below the first stage that has them. */
-const PARTS: readonly { key: "replicas" | "cache" | "shards" | "workers"; has: (profile: StageProfile) => boolean }[] = [
+const PARTS: readonly { key: "replicas" | "cache" | "shards" | "workers"; has: (profile: StageProfile) => boolean; waits?: 1 }[] = [
   { key: "replicas", has: (profile) => profile.replicas.count > 0 },
   { key: "cache", has: (profile) => profile.cache !== null },
-  { key: "shards", has: (profile) => profile.shards !== null },
+  // May wait one stage below: the way back must need no more than the number.
+  { key: "shards", has: (profile) => profile.shards !== null, waits: 1 },
   { key: "workers", has: (profile) => profile.workers !== null },
 ];
 
@@ -36,12 +37,12 @@ const tooEarly = (stage: Stage, has: (profile: StageProfile) => boolean): Stage 
 };
 
 const partRules = PARTS.map(
-  ({ key, has }): Rule => ({
+  ({ key, has, waits = 0 }): Rule => ({
     reads: ["stage", key],
     find: (config) => {
       const first = tooEarly(config.stage, has);
       return when(
-        config[key] !== undefined && first !== undefined,
+        config[key] !== undefined && first !== undefined && config.stage < first - waits,
         [key],
         `no override below stage ${first}, which is the first with ${key}`,
       );

@@ -61,7 +61,10 @@ test("the way back has followed, and leads back under load, at the URL and on a 
   const old = await here.shards[0]!.db.connect("app");
   await old.query("begin isolation level repeatable read; select 1");
   await load.start(4);
+  await admins[0]!.query("create materialized view hits as select sum(hits) from accounts");
   driver.wanted = false;
+  expect(await driver.advance()).toMatch(/waits for materialized view public\.hits, which hangs on "public"\."accounts" as it is now/);
+  await admins[0]!.query("drop materialized view hits");
   const settled = driver.settle();
   let going = true;
   const writing = (async () => {
