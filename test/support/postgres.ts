@@ -45,7 +45,7 @@ const SCRIPT = `
 set -e
 export PATH=/usr/lib/postgresql/17/bin:$PATH
 initdb -D /pgtest/data -U postgres --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 >/pgtest/initdb.log 2>&1 || { cat /pgtest/initdb.log >&2; exit 1; }
-{ echo "$PGTEST_ACCESS"; echo "local all all trust"; echo "host all all all trust"; } > /pgtest/data/pg_hba.conf
+{ echo "$PGTEST_ACCESS"; echo "local all all trust"; echo "host all all all trust"; echo "local replication all trust"; echo "host replication all all trust"; } > /pgtest/data/pg_hba.conf
 postgres -D /pgtest/data -c listen_addresses='*' -c unix_socket_directories=/pgtest -c fsync=off -c full_page_writes=off \
   -c wal_level=logical -c max_connections=100 -c cron.database_name=app \
   -c shared_preload_libraries=pg_stat_statements,pg_cron,pgaudit "$@" </dev/null >&2 &
