@@ -24,7 +24,7 @@ const contents = async (table: string): Promise<string[]> =>
 const leftovers = async (): Promise<string[]> =>
   (
     await admin.query<{ name: string }>(
-      `select nspname as name from pg_namespace where nspname like 'ladder\\_%'
+      `select nspname as name from pg_namespace where nspname ~ '^ladder_(convert|kept)_'
        union all select tgname || ' on ' || tgrelid::regclass from pg_trigger where tgname like 'ladder\\_%'
        union all select oid::regclass || ' ' || relacl::text from pg_class where relacl::text like '%ladder\\_upkeep=%' and relnamespace <> 'ladder'::regnamespace`,
     )
