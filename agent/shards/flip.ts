@@ -72,7 +72,8 @@ export async function flip(work: Work): Promise<Outcome> {
         const held = Math.round(performance.now() - started);
         await remember(gateway, step, { state: "done", error: null, detail: { held } });
         await gateway.query("commit");
-        options.done(`shards: ${fleet.tables.length} tables are on ${fleet.shards.length} shards; writers were held up for ${held} ms`);
+        const what = `${fleet.tables.length} tables are on ${fleet.shards.length} shards`;
+        options.done(`shards: ${what}; writers were held up for ${held} ms; the way back is open until ladder finish`);
         return "done";
       } catch (error) {
         await gateway.query("rollback").catch(() => undefined);
