@@ -19,6 +19,7 @@ interface RoleAudit {
   wants: string | null;
 }
 
+/** ladder_apply repeats what the log of another server has already. */
 const ROLES = `
   select r.rolname as role, substr(c.setting, length('pgaudit.log=') + 1) as has,
     case
@@ -27,7 +28,7 @@ const ROLES = `
     end as wants
   from pg_roles r
   left join lateral unnest(r.rolconfig) c (setting) on starts_with(c.setting, 'pgaudit.log=')
-  where r.rolcanlogin and r.rolname !~ '^(pg|rds)_|^rdsadmin$'
+  where r.rolcanlogin and r.rolname !~ '^(pg|rds)_|^rdsadmin$' and r.rolname <> 'ladder_apply'
   order by 1`;
 
 /** Gives each login role its part of the audit log. What an operator has set on a role is left alone, unless it is one of ours. */
