@@ -8,7 +8,7 @@ import { examineStack, lines, type Routed } from "./doctor.ts";
 const BETWEEN_LOOKS = 5;
 
 /**
- * Asks the doctor before rows go onto shards, what the gateway carries included. Nothing to ask where there is no stack yet, or where it has shards.
+ * Asks the doctor before rows go onto shards, what the gateway carries included. Nothing to ask where there is no stack yet, or where rows are on shards.
  *
  * @throws Failure with everything that blocks, and how to mend it.
  */
@@ -17,10 +17,11 @@ export async function refuseUnready(
   last: LastOutputs | undefined,
   routed: Routed,
   say: (line: string) => void,
+  examine: typeof examineStack = examineStack,
 ): Promise<void> {
-  if (config.stage !== 4 || config.target !== "docker" || !last || last.clusters.some(({ kind }) => kind === "shard")) return;
+  if (config.stage !== 4 || config.target !== "docker" || !last || last.stage >= 4) return;
   say(`stack ${config.stack}: asking the doctor, with a measurement of what the gateway carries: some ${BETWEEN_LOOKS + 3} s`);
-  const examined = await examineStack(config, { seconds: BETWEEN_LOOKS, measure: true, ...routed });
+  const examined = await examine(config, { seconds: BETWEEN_LOOKS, measure: true, ...routed });
   if (examined.blocks === 0) return;
   const blocking = { ...examined, findings: examined.findings.filter(({ level }) => level === "blocks"), costs: 0, fine: 0 };
   throw new Failure(`stack ${config.stack}: not yet ready for shards; nothing was changed\n\n${lines(blocking).join("\n")}`);
