@@ -30,7 +30,8 @@ test("no way replaces or deletes what holds data, but for a region and shards th
       .filter(({ op, type, name }) => (op === "delete" || (op === "replace" && type !== KEPT)) && holdsData(type, name))
       .map(({ op, name }) => `${from} -> ${to}: ${op} ${name}`),
   );
-  const letGo = /^stage 3, (region let go -> stage 3, region gone: delete \S+-eu-west-1(-\d+)?$|shards let go -> stage 3, shards gone: delete shard-)/;
+  const letGo =
+    /^stage 3, (region let go -> stage 3, region gone: delete \S+-eu-west-1(-\d+)?$|shards let go -> stage 3, shards gone: delete shard-)/;
   expect(lost.filter((line) => !letGo.test(line))).toEqual([]);
   expect(lost.map((line) => line.split(": ")[1])).toContain("delete main-eu-west-1-1");
 });
