@@ -61,8 +61,6 @@ export interface AgentArgs {
   part: string;
   /** The application's migrations by path. */
   schema: Readonly<Record<string, string>>;
-  /** The mover makes the schema on shards. */
-  shards: boolean;
   /** The cluster and the pooler are there. */
   after: pulumi.Resource[];
 }
@@ -74,7 +72,7 @@ export class Agent extends pulumi.ComponentResource {
 
   constructor(
     name: string,
-    { around, image, nodeImage, files, part, schema, shards, after }: AgentArgs,
+    { around, image, nodeImage, files, part, schema, after }: AgentArgs,
     options?: pulumi.ComponentResourceOptions,
   ) {
     super("pgladder:docker:Agent", name, {}, options);
@@ -116,7 +114,6 @@ export class Agent extends pulumi.ComponentResource {
         uid: UIDS.agent,
         memory: AGENT_MEMORY,
         command: ["move"],
-        uploads: shards ? uploads : [],
         // The mover writes its status after every look at the cluster.
         healthcheck: 'test -n "$(find /run/ladder/status.json -mmin -1)"',
       },

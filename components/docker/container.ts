@@ -36,8 +36,6 @@ export interface ServiceArgs {
   /** Id of the image's own user. */
   uid: number;
   command?: string[];
-  /** Files that it finds at start: when they change the container is replaced. */
-  uploads?: docker.types.input.ContainerUpload[];
   /** Port published on 127.0.0.1. */
   port?: number;
   /** A text that is read at start only: when it changes the container is replaced. */
@@ -46,7 +44,7 @@ export interface ServiceArgs {
 
 /** A container that runs for good and restarts by itself; `up` waits until it is healthy. */
 export function service(around: Surroundings, args: ServiceArgs, options: pulumi.CustomResourceOptions): docker.Container {
-  const { part, image, healthcheck, volumes, memory, cores, uid, command, uploads = [], port, readAtStart = "" } = args;
+  const { part, image, healthcheck, volumes, memory, cores, uid, command, port, readAtStart = "" } = args;
   return new docker.Container(
     part,
     {
@@ -77,7 +75,6 @@ export function service(around: Surroundings, args: ServiceArgs, options: pulumi
       // An edited check alone would not reach the container: the label makes it a replacement.
       labels: labels(around, { "pgladder.healthcheck": healthcheck, "pgladder.read-at-start": digest(readAtStart) }),
       ...(command ? { command } : {}),
-      ...(uploads.length > 0 ? { uploads } : {}),
       ...(port === undefined ? {} : { ports: [{ internal: port, external: port, ip: "127.0.0.1" }] }),
       ...LOGS,
     },

@@ -124,7 +124,6 @@ export class DockerTarget extends pulumi.ComponentResource implements Target {
         files,
         part: agent.name,
         schema,
-        shards: topology.clusters.some(({ kind }) => kind === "shard"),
         after,
       },
       child,
