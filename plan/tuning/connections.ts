@@ -4,14 +4,20 @@ import { bool, number, text } from "./values.ts";
 
 const planned = ({ input }: Scope) => Math.max(input.serverConnections, input.plannedConnections ?? 0);
 
-/** Prepared transactions that Citus may hold: one for each connection. */
+/** Prepared transactions of the mover: one for each shard that is added or leaves. */
+const MOVES_PREPARED = 8;
+
+/** Prepared transactions that Citus may hold, one for each connection; before it, the mover's. */
 function preparedTransactions(scope: Scope) {
-  if (!scope.input.citus) {
-    return {
-      value: number(0),
-      reason: "no two-phase commit before Citus, whose nodes are new ones; a forgotten prepared transaction would hold locks for ever",
-    };
-  }
+  const { citus, platform } = scope.input;
+  if (!citus)
+    return platform === "rds"
+      ? { value: number(0), reason: "nothing commits in two phases there; a forgotten prepared transaction would hold locks for ever" }
+      : {
+          value: number(MOVES_PREPARED),
+          reason:
+            "the gateway's part of a move between shards is prepared: static, sized for the climb; one that is forgotten would hold locks for ever",
+        };
   return { value: number(maxConnections(scope)), reason: "as max_connections: Citus prepares one on each connection that writes" };
 }
 

@@ -67,7 +67,7 @@ const EVERYWHERE: Readonly<Record<string, string>> = {
   archive_command: "/bin/true",
   huge_pages: "try",
   track_io_timing: "on",
-  max_prepared_transactions: "0",
+  max_prepared_transactions: "8",
   max_locks_per_transaction: "256",
   max_replication_slots: "34",
   max_logical_replication_workers: "24",
