@@ -83,6 +83,15 @@ async function pauseAll(client: pg.Client, databases: readonly string[], patienc
   }
 }
 
+/**
+ * The pooler's databases whose transactions may be on a cluster's nodes: its own, and where it is a shard those of the gateway too, which
+ * reaches it past the pooler.
+ */
+export function leadingTo({ desired, entry }: Context, own: readonly ("write" | "read")[]): string[] {
+  const gateway = entry ? Object.values(entry.desired.cluster.pools) : [];
+  return [...own.map((pool) => desired.cluster.pools[pool]), ...gateway];
+}
+
 /** Databases that are paused now. */
 export async function pausedDatabases(context: Context): Promise<string[]> {
   return withClient(connectPooler(context), async (client) => {

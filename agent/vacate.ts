@@ -2,7 +2,7 @@ import { type Context, clusterContext, connectPooler, exclusively, until, withCl
 import { takeOut } from "./haproxy.ts";
 import { perform } from "./move/steps.ts";
 import { Patroni } from "./patroni.ts";
-import { noMoreLogins, paused } from "./pooler.ts";
+import { leadingTo, noMoreLogins, paused } from "./pooler.ts";
 
 const CANDIDATE_LIMIT = 600_000;
 /** Reads that run for longer are cut off by the replacement. */
@@ -40,7 +40,7 @@ async function handOver(context: Context, patroni: Patroni, node: string): Promi
 
 /** Whoever configures the cluster next puts the node back, or the pooler's watchdog. */
 export async function readsLeave(context: Context, node: string): Promise<void> {
-  const databases = [context.desired.cluster.pools.read];
+  const databases = leadingTo(context, ["read"]);
   await until(`reads to leave ${node}`, PATIENCE_FOR_READS, async () => {
     await paused(context, { databases, patience: 1_000 }, () => takeOut(context, node));
     return true;
@@ -49,9 +49,8 @@ export async function readsLeave(context: Context, node: string): Promise<void> 
 }
 
 async function pauseAll(context: Context): Promise<void> {
-  const { pools } = context.desired.cluster;
   await withClient(connectPooler(context), async (client) => {
-    const databases = [pools.write, pools.read];
+    const databases = leadingTo(context, ["write", "read"]);
     await noMoreLogins(client, databases, 1_000);
     for (const name of databases) await client.query(`PAUSE ${name}`);
   }).catch((error: Error) => context.log(`not paused: ${error.message}`));

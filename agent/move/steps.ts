@@ -1,7 +1,7 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
 import { checkPrimary, giveReads, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
-import { paused, poolerCommand, primaryReachable, reconnect, replicaReachable } from "../pooler.ts";
+import { leadingTo, paused, poolerCommand, primaryReachable, reconnect, replicaReachable } from "../pooler.ts";
 import type { Step } from "./plan.ts";
 
 /** New transactions wait at most this long for running ones before a restart is put off, in ms. */
@@ -40,13 +40,12 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
 
 /** Reads wait as well: the candidate's stop being a replica's, which ends their connections. */
 async function switchover(context: Context, patroni: Patroni, from: string, to: string): Promise<string> {
-  const { pools } = context.desired.cluster;
   await checkpoint(context, from);
   await checkpoint(context, to);
   let stall: number;
   let retired = false;
   try {
-    stall = await paused(context, { databases: [pools.write, pools.read], patience: PATIENCE }, async () => {
+    stall = await paused(context, { databases: leadingTo(context, ["write", "read"]), patience: PATIENCE }, async () => {
       retired = true;
       await retirePrimary(context, from);
       await patroni.switchover(from, to);
@@ -61,11 +60,10 @@ async function switchover(context: Context, patroni: Patroni, from: string, to: 
 
 /** Reads leave the replica before it restarts; they wait only until their running transactions have ended. */
 async function restartReplica(context: Context, patroni: Patroni, node: string): Promise<string> {
-  const { read } = context.desired.cluster.pools;
   await checkpoint(context, node);
   try {
     // The pause closes the connections that lead to the replica; those opened after it lead elsewhere.
-    const stall = await paused(context, { databases: [read], patience: PATIENCE }, () => takeOut(context, node));
+    const stall = await paused(context, { databases: leadingTo(context, ["read"]), patience: PATIENCE }, () => takeOut(context, node));
     await patroni.restart(node);
     return `${node} restarted, reads waited ${Math.round(stall)} ms`;
   } finally {
@@ -77,9 +75,8 @@ async function restartReplica(context: Context, patroni: Patroni, node: string):
  * Writes wait for as long as PostgreSQL itself needs: Patroni, which looks once a second, is asked again only afterwards.
  */
 async function restartPrimary(context: Context, patroni: Patroni, node: string): Promise<string> {
-  const { nodes, pools } = context.desired.cluster;
-  const alone = nodes.length === 1;
-  const databases = alone ? [pools.write, pools.read] : [pools.write];
+  const alone = context.desired.cluster.nodes.length === 1;
+  const databases = leadingTo(context, alone ? ["write", "read"] : ["write"]);
   if (!alone) await readsToReplicas(context);
   await checkpoint(context, node);
   let restart: Promise<void> | undefined;

@@ -12,7 +12,7 @@ import type { Verdict } from "../../rehearsal/verdict.ts";
 import { underLoad } from "../support/load.ts";
 import { TestStack } from "../support/stack.ts";
 
-const LOADS = ["up_writes", "back_writes", "again_writes"] as const;
+const LOADS = ["up_writes", "back_writes", "again_writes", "restart_writes"] as const;
 const TABLES = {
   tenants: { global: true },
   bots: { global: true },
@@ -128,6 +128,22 @@ test("the gateway and the router give the same rows, and ids that differ; a seco
     await db.close();
   }
   expect(await stack.climb({}, SMALL)).toEqual([]);
+});
+
+test("a parameter for which the gateway and every shard restart: nothing fails, not through the gateway either, which reaches shards past the pooler", async () => {
+  const started = () =>
+    Promise.all(
+      ["main-1", "shard-0-1", "shard-1-1"].map((node) => stack.exec(node, ["head", "-3", "/var/lib/postgresql/data/postmaster.pid"])),
+    );
+  const before = await started();
+  const result = await load(LOADS[3], async (mark) => {
+    mark("a parameter");
+    await stack.climb({ settings: JSON.stringify({ track_activity_query_size: "8192" }) }, SMALL);
+    mark("restarted");
+  });
+  expectNothingLost(result);
+  const after = await started();
+  expect(after.filter((time, i) => time === before[i])).toEqual([]);
 });
 
 test("4 → 3 under load: every row is on the one server again, and no write through the router or the URL fails", async () => {
