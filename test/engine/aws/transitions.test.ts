@@ -31,7 +31,7 @@ test("no way replaces or deletes what holds data, but for a region and shards th
       .map(({ op, name }) => `${from} -> ${to}: ${op} ${name}`),
   );
   const letGo =
-    /^stage 3, (region let go -> stage 3, region gone: delete \S+-eu-west-1(-\d+)?$|shards let go -> stage 3, shards gone: delete shard-)/;
+    /^stage 3, (region let go -> stage 3, region gone: delete \S+-eu-west-1(-\S+)?$|shards let go -> stage 3, shards gone: delete shard-)/;
   expect(lost.filter((line) => !letGo.test(line))).toEqual([]);
   expect(lost.map((line) => line.split(": ")[1])).toContain("delete main-eu-west-1-1");
 });
