@@ -176,7 +176,9 @@ test("paused, it stays where it is and changes still reach the copy; no longer d
   expect((await admin.query("select count(*)::int as n from pg_class where relname like 'big\\_%' and relkind = 'r'")).rows).toEqual([
     { n: 0 },
   ]);
-  expect((await admin.query("select count(*)::int as n from pg_namespace where nspname ~ '^ladder_(convert|kept)_'")).rows).toEqual([{ n: 0 }]);
+  expect((await admin.query("select count(*)::int as n from pg_namespace where nspname ~ '^ladder_(convert|kept)_'")).rows).toEqual([
+    { n: 0 },
+  ]);
   driver.tables = BY_YEAR;
   await driver.settle();
   await equal(3000);
