@@ -68,7 +68,7 @@ test("no password is in the state, in a container's description or in a log", as
   const patroni = await stack.exec("main-1", ["cat", "/etc/pgladder/patroni.yml"]);
   const inside = [...patroni.matchAll(/^ +password: (\S+)$/gm)].map(([, password]) => password!);
   const secrets = [...new Set([...passwords, ...Object.values(platform), ...inside])];
-  expect(secrets.filter((secret) => /^[A-Za-z0-9]{32}$/.test(secret))).toHaveLength(7);
+  expect(secrets.filter((secret) => /^[A-Za-z0-9]{32}$/.test(secret))).toHaveLength(9);
   const containers = await stack.docker.listContainers({ all: true, filters: { label: [`pgladder.stack=${stack.name}`] } });
   const texts = await Promise.all(
     containers.map(async ({ Id }) => {
