@@ -1,6 +1,7 @@
 /** What a statement costs through postgres_fdw, measured on the server itself: a table of its own, read and written directly and through a loop back. */
 import type pg from "pg";
 import { UNAUDITED } from "../audit.ts";
+import { unseen } from "../unseen.ts";
 
 /** Statements a second that the whole server can do, half of them reads and half of them updates by key, each a transaction of its own. */
 export interface Measured {
@@ -80,7 +81,7 @@ export async function measure(
       `create foreign table ladder_measure.gateway (k integer not null, v integer not null) server ladder_measure
         options (schema_name 'ladder_measure', table_name 'direct')`,
     ])
-      await admin.query(statement);
+      await unseen(admin, statement);
     for (let i = 0; i < wanted; i++) {
       const session = await connect();
       sessions.push(session);

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { InputError, type Problem } from "../../plan/types.ts";
+import { unseen } from "../unseen.ts";
 import { dropSlot, letApply, letConnect } from "./replication.ts";
 import { inTransaction, onServer, prepare } from "./session.ts";
 import { equalize, fromSlot } from "./snapshot.ts";
@@ -129,7 +130,8 @@ async function copyAnew({
           tables.map((table) => qualified(table)),
         );
         await equalize(reader, there, tables);
-        await there.query(
+        await unseen(
+          there,
           `create subscription ${name} connection ${pg.escapeLiteral(connectionString(fleet.gateway, fleet))} publication ${PUBLICATION}
              with (create_slot = false, slot_name = ${name}, copy_data = false, enabled = false, origin = none, failover = true, run_as_owner = true)`,
         );

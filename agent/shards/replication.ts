@@ -1,6 +1,7 @@
 /** Streams of rows between two servers: a publication, a slot and a subscription of one name. Each piece may be asked for again. */
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { unseen } from "../unseen.ts";
 
 /** A published table, and which of its rows. */
 export interface Published {
@@ -92,7 +93,8 @@ export async function subscribe(client: pg.Client, name: string, { connection, c
       [name],
     );
   if ((await read()).rowCount === 0)
-    await client.query(
+    await unseen(
+      client,
       `create subscription ${id} connection ${pg.escapeLiteral(connection)} publication ${id} with (create_slot = false,
          slot_name = ${pg.escapeLiteral(name)}, copy_data = ${copy}, enabled = false, origin = none, run_as_owner = true)`,
     );

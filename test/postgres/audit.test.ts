@@ -5,6 +5,7 @@ import type { Client } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { settleAudit, UNAUDITED } from "../../agent/audit.ts";
 import { scramVerifier } from "../../agent/scram.ts";
+import { unseen } from "../../agent/unseen.ts";
 import type { Desired } from "../../plan/desired.ts";
 import { applyPlatform } from "../support/migrations.ts";
 import { startPostgres, type TestDatabase, type TestServer } from "../support/postgres.ts";
@@ -137,4 +138,22 @@ test("no password and no verifier is in the log", async () => {
   ]);
   const { stdout, stderr } = await run("docker", ["logs", container], { maxBuffer: 64 * 1024 * 1024 });
   for (const secret of [verifier, "battery staple", verifier.slice(20, 60)]) expect(`${stdout}${stderr}`.includes(secret)).toBe(false);
+});
+
+test("a statement with a password in it is in no log, no audit log and no statistics, also when it fails; what comes after it is", async () => {
+  await admin.query("set log_min_duration_statement = 0");
+  const secret = (name: string) =>
+    `create subscription ${name} connection 'host=nobody password=hidden-word' publication p with (connect = false)`;
+  await unseen(admin, secret("quiet"));
+  await expect(unseen(admin, secret("quiet"))).rejects.toMatchObject({ code: "42710" });
+  await admin.query("alter subscription quiet set (slot_name = none); drop subscription quiet");
+  await admin.query("reset log_min_duration_statement");
+  const { rows } = await admin.query(
+    "select from ladder.pg_stat_statements where query like '%hidden' || '-word%' and query not like '%pg_stat_statements%'",
+  );
+  expect(rows).toEqual([]);
+  const { stdout, stderr } = await run("docker", ["logs", container], { maxBuffer: 64 * 1024 * 1024 });
+  const log = stdout + stderr;
+  expect(log).toContain("DROP SUBSCRIPTION");
+  expect(log.includes("hidden-word")).toBe(false);
 });

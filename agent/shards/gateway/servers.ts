@@ -1,5 +1,6 @@
 /** Foreign servers on the gateway, one for each shard's primary and one for its replicas, and who is who on them. */
 import pg from "pg";
+import { unseen } from "../../unseen.ts";
 import type { Fleet, Shard } from "../types.ts";
 import { READ, type Side, serverName } from "./names.ts";
 
@@ -90,7 +91,7 @@ export async function settleServers(gateway: pg.Client, fleet: Fleet): Promise<v
   });
   const left = present.filter(({ name, used }) => !used && !wanted.some((server) => server.name === name));
   statements.push(...left.map(({ name }) => `drop server ${name} cascade`));
-  for (const statement of statements) await gateway.query(statement);
+  for (const statement of statements) await unseen(gateway, statement);
   if (statements.length > 0) fleet.log(`gateway: ${wanted.length} servers settled`);
 }
 
