@@ -2,6 +2,8 @@
 import pg from "pg";
 import type { Server } from "./types.ts";
 
+export { inTransaction } from "../convert/session.ts";
+
 /** Advisory lock of a move: "ladd" in ASCII, 4. Taken in the application's database on the gateway. */
 const MOVE_LOCK = [0x6c616464, 4] as const;
 
@@ -48,16 +50,3 @@ export const codeOf = (error: unknown): string | undefined => (error instanceof 
 
 /** Somebody else held a lock: the same again is what helps. 57014 is our own statement_timeout. */
 export const isBusy = (error: unknown): boolean => ["55P03", "40P01", "57014", "55006"].includes(codeOf(error) ?? "");
-
-/** Runs `work` in a transaction. */
-export async function inTransaction<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
-  await client.query("begin");
-  try {
-    const result = await work();
-    await client.query("commit");
-    return result;
-  } catch (error) {
-    await client.query("rollback").catch(() => undefined);
-    throw error;
-  }
-}
