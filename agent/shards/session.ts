@@ -1,5 +1,6 @@
 /** Connections of the mover between servers: their settings, and the lock that lets one process at a time move. */
-import pg from "pg";
+import type pg from "pg";
+import { codeOf } from "../convert/session.ts";
 import type { Server } from "./types.ts";
 
 export { inTransaction } from "../convert/session.ts";
@@ -45,8 +46,6 @@ export async function alone(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query<{ got: boolean }>("select pg_try_advisory_lock($1::int, $2::int) as got", [...MOVE_LOCK]);
   return rows[0]!.got;
 }
-
-export const codeOf = (error: unknown): string | undefined => (error instanceof pg.DatabaseError ? error.code : undefined);
 
 /** Somebody else held a lock: the same again is what helps. 57014 is our own statement_timeout. */
 export const isBusy = (error: unknown): boolean => ["55P03", "40P01", "57014", "55006"].includes(codeOf(error) ?? "");
