@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { Asked } from "../../agent/doctor/command.ts";
 import type { Report as Examined } from "../../agent/doctor/index.ts";
 import type { StackConfig } from "../../plan/config.ts";
+import type { LastOutputs } from "../../plan/topology.ts";
 import type { Stage } from "../../plan/types.ts";
 import { UsageError } from "../failure.ts";
 import { readConfig } from "../planning.ts";
@@ -39,10 +40,11 @@ export type Routed = Pick<DoctorArgs, "routed" | "routedRole">;
 export async function examineStack(
   { stack, tables, profiles }: StackConfig,
   { seconds, measure, routed, routedRole }: Routed & { seconds: number; measure: boolean },
+  last?: LastOutputs,
 ): Promise<z.infer<typeof EXAMINED>> {
   const profile = profiles[4].shards!;
   const asked: Asked = { tables, shards: profile.count, nodes: 1 + profile.replicas, seconds, routed, routedRoles: routedRole, measure };
-  return EXAMINED.parse(await (await agentOf(stack))("doctor", JSON.stringify(asked)));
+  return EXAMINED.parse(await (await agentOf(stack, last))("doctor", JSON.stringify(asked)));
 }
 
 /** Exit code 1 where something blocks. */

@@ -21,7 +21,7 @@ export async function refuseUnready(
 ): Promise<void> {
   if (config.stage !== 4 || config.target !== "docker" || !last || last.stage >= 4) return;
   say(`stack ${config.stack}: asking the doctor, with a measurement of what the gateway carries: some ${BETWEEN_LOOKS + 3} s`);
-  const examined = await examine(config, { seconds: BETWEEN_LOOKS, measure: true, ...routed });
+  const examined = await examine(config, { seconds: BETWEEN_LOOKS, measure: true, ...routed }, last);
   if (examined.blocks === 0) return;
   const blocking = { ...examined, findings: examined.findings.filter(({ level }) => level === "blocks"), costs: 0, fine: 0 };
   throw new Failure(`stack ${config.stack}: not yet ready for shards; nothing was changed\n\n${lines(blocking).join("\n")}`);

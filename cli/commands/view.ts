@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { dockerName } from "../../components/docker/container.ts";
+import type { LastOutputs } from "../../plan/topology.ts";
 import { execIn } from "../engine.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { readLast } from "../planning.ts";
@@ -58,8 +59,9 @@ export async function finishConversions(stack: string): Promise<string[]> {
 }
 
 /** Commands of the agent that answer with one JSON value. */
-export async function agentOf(stack: string): Promise<(...command: string[]) => Promise<unknown>> {
-  const last = await readLast(await openStack(stack));
+export async function agentOf(stack: string, known?: LastOutputs): Promise<(...command: string[]) => Promise<unknown>> {
+  // Opening it writes its configuration anew, which would undo what an `up` that is under way has set for itself.
+  const last = known ?? (await readLast(await openStack(stack)));
   if (!last) throw new Failure(`stack ${stack}: there is nothing to look at yet; bin/up makes it`);
   if (last.target !== "docker") throw new Failure(`stack ${stack}: the agent on ${last.target} cannot be asked yet`);
   const name = dockerName(stack, "agent");

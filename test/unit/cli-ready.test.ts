@@ -21,8 +21,10 @@ async function asked(stage: number, last: LastOutputs | undefined, blocks: numbe
     last,
     ROUTED,
     (line) => said.push(line),
-    async (_, options) => {
+    async (_, options, known) => {
       calls.push(options);
+      // Without it the stack would be opened once more, and the stage that is asked for would be lost.
+      expect(known).toBe(last);
       return { blocks, costs: 1, fine: 0, findings, notes: ["measured: 1,000 statements a second"] };
     },
   ).catch((error: unknown) => error);
