@@ -3,11 +3,12 @@ import { isDeepStrictEqual } from "node:util";
 import type pg from "pg";
 import { type PatroniDynamic, ROLES } from "../plan/render/patroni.ts";
 import { ms } from "../plan/types.ts";
-import { type Context, connectPrimary, exclusively, shardContexts, until, withClient } from "./connections.ts";
+import { type Context, connectPooler, connectPrimary, exclusively, shardContexts, until, withClient } from "./connections.ts";
 import { putBack } from "./haproxy.ts";
+import { reload } from "./logins.ts";
 import { applyMigrations } from "./migrate/index.ts";
 import { Patroni } from "./patroni.ts";
-import { pausedDatabases, poolerCommand } from "./pooler.ts";
+import { pausedDatabases, resume } from "./pooler.ts";
 import { scramMatches, scramVerifier } from "./scram.ts";
 import { readsLeave } from "./vacate.ts";
 
@@ -40,8 +41,8 @@ export async function configure(context: Context, platformFolder: string): Promi
   await exclusively(context, async () => {
     await settle(context, platformFolder);
     const settled = await eachShard(there, (shard) => settle(shard, platformFolder));
-    await poolerCommand(context, "RELOAD");
-    for (const name of await pausedDatabases(context)) await poolerCommand(context, `RESUME ${name}`);
+    await withClient(connectPooler(context), reload);
+    await resume(context, await pausedDatabases(context));
     // One after another: what they pause is paused for all of the pooler's new connections.
     for (const each of [context, ...settled]) await openDoors(each);
   });

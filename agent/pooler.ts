@@ -1,8 +1,6 @@
 import type pg from "pg";
 import { type Context, connectPooler, connectThrough, until, withClient } from "./connections.ts";
-
-/** PgBouncer could not be paused: a transaction of the application went on for longer than the stall we allow. */
-export class StillBusy extends Error {}
+import { noMoreLogins, StillBusy } from "./logins.ts";
 
 export interface PauseOptions {
   databases: readonly string[];
@@ -21,13 +19,13 @@ export async function paused(context: Context, { databases, patience }: PauseOpt
   const [first, second] = await Promise.all([connectPooler(context), connectPooler(context)]);
   const start = performance.now();
   try {
-    await noMoreLogins(second, databases, patience);
+    await noMoreLogins(second, patience, databases);
     await pauseAll(first, databases, patience);
     await second.query("SET max_user_connections = 0");
     await work();
   } finally {
     for (const database of databases) await second.query(`RESUME ${database}`).catch(() => undefined);
-    await second.query("RELOAD").catch(() => undefined);
+    await limits(second, context).catch(() => undefined);
     await Promise.all([first.end(), second.end()].map((end) => end.catch(() => undefined)));
   }
   return performance.now() - start;
@@ -41,34 +39,27 @@ export async function paused(context: Context, { databases, patience }: PauseOpt
 export async function reconnect(context: Context, database: string): Promise<void> {
   await withClient(connectPooler(context), async (client) => {
     try {
-      await noMoreLogins(client, [database], 1_000);
+      await noMoreLogins(client, 1_000, [database]);
       await client.query(`RECONNECT ${database}`);
     } finally {
-      await client.query("RELOAD");
+      await limits(client, context);
     }
   });
 }
 
-/**
- * Waits until PgBouncer opens no server connection, and lets it open no other until RELOAD brings the file's limits back; the pooler's
- * watchdog does that when this process dies. PAUSE and RECONNECT break off a connection that is being opened, and so does every look at a paused
- * database that has fewer than `min_pool_size`: PgBouncer then opens none for a second, and fails clients that come meanwhile
- * with "server login has been failing" (PgBouncer 1.24: per_loop_pause, check_pool_size and check_fast_fail). With one connection allowed to
- * each user the ones that are there do all work for that moment.
- */
-export async function noMoreLogins(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
-  await client.query("SET min_pool_size = 0");
-  await client.query("SET max_user_connections = 1");
-  await noLogins(client, databases, patience);
+/** Brings back the limits of the pooler's file, which is not read for it: see `reload`. */
+async function limits(client: pg.Client, { desired }: Context): Promise<void> {
+  const { maxUserConnections, minPoolSize } = desired.pooler.limits;
+  await client.query(`SET max_user_connections = ${maxUserConnections}`);
+  await client.query(`SET min_pool_size = ${minPoolSize}`);
 }
 
-async function noLogins(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
-  const end = performance.now() + patience;
-  for (;;) {
-    const { rows } = await client.query<{ database: string; sv_login: number | string }>("SHOW POOLS");
-    if (!rows.some(({ database, sv_login }) => databases.includes(database) && Number(sv_login) > 0)) return;
-    if (performance.now() > end) throw new StillBusy(`server connections still being opened after ${patience} ms`);
-  }
+/** Ends pauses that nobody ends any more. */
+export async function resume(context: Context, databases: readonly string[]): Promise<void> {
+  await withClient(connectPooler(context), async (client) => {
+    for (const name of databases) await client.query(`RESUME ${name}`);
+    await limits(client, context);
+  });
 }
 
 async function pauseAll(client: pg.Client, databases: readonly string[], patience: number): Promise<void> {
@@ -85,10 +76,11 @@ async function pauseAll(client: pg.Client, databases: readonly string[], patienc
 
 /**
  * The pooler's databases whose transactions may be on a cluster's nodes: its own, and where it is a shard those of the gateway too, which
- * reaches it past the pooler.
+ * reaches it past the pooler; of these only the reads' come to replicas.
  */
 export function leadingTo({ desired, entry }: Context, own: readonly ("write" | "read")[]): string[] {
-  const gateway = entry ? Object.values(entry.desired.cluster.pools) : [];
+  const reach = own.includes("write") ? (["write", "read"] as const) : own;
+  const gateway = entry ? reach.map((pool) => entry.desired.cluster.pools[pool]) : [];
   return [...own.map((pool) => desired.cluster.pools[pool]), ...gateway];
 }
 
@@ -98,11 +90,6 @@ export async function pausedDatabases(context: Context): Promise<string[]> {
     const { rows } = await client.query<{ name: string; paused: number | string }>("SHOW DATABASES");
     return rows.filter((row) => Number(row.paused) === 1).map((row) => row.name);
   });
-}
-
-/** Runs one command on PgBouncer's admin console. */
-export async function poolerCommand(context: Context, command: string): Promise<void> {
-  await withClient(connectPooler(context), (client) => client.query(command));
 }
 
 /** Returns when the pooler reaches a primary that takes writes. */

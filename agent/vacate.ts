@@ -1,8 +1,9 @@
 import { type Context, clusterContext, connectPooler, exclusively, until, withClient } from "./connections.ts";
 import { takeOut } from "./haproxy.ts";
+import { noMoreLogins } from "./logins.ts";
 import { perform } from "./move/steps.ts";
 import { Patroni } from "./patroni.ts";
-import { leadingTo, noMoreLogins, paused } from "./pooler.ts";
+import { leadingTo, paused } from "./pooler.ts";
 
 const CANDIDATE_LIMIT = 600_000;
 /** Reads that run for longer are cut off by the replacement. */
@@ -51,7 +52,7 @@ export async function readsLeave(context: Context, node: string): Promise<void> 
 async function pauseAll(context: Context): Promise<void> {
   await withClient(connectPooler(context), async (client) => {
     const databases = leadingTo(context, ["write", "read"]);
-    await noMoreLogins(client, databases, 1_000);
+    await noMoreLogins(client, 1_000, databases);
     for (const name of databases) await client.query(`PAUSE ${name}`);
   }).catch((error: Error) => context.log(`not paused: ${error.message}`));
   context.log("the only node: clients wait while it is replaced");

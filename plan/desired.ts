@@ -1,6 +1,7 @@
 import type { TableConfig } from "./config/tables.ts";
 import type { Doors } from "./render/haproxy.ts";
 import type { PatroniDynamic } from "./render/patroni.ts";
+import type { PoolerLimits } from "./render/pgbouncer.ts";
 import type { CacheUser } from "./render/valkey.ts";
 import type { ShardClass } from "./shards.ts";
 import type { KiB, Stage } from "./types.ts";
@@ -13,7 +14,7 @@ export interface Desired {
   users: { write: string; read: string };
   /** Parameters of the application's sessions, by role: what may not hold for moves and migrations. */
   roleSettings: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  pooler: { host: string; port: number };
+  pooler: { host: string; port: number; limits: PoolerLimits };
   /** The cluster that clients enter by: the gateway where there are shards. */
   cluster: DesiredCluster;
   /** Clusters of shards, held ones too. */

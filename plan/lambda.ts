@@ -78,7 +78,7 @@ export function managedDesired(topology: Topology, nodes: readonly Reached[], po
     return { ...its, nodes: hosts, wanted: hosts, dynamic };
   };
   const cluster = managed(base.cluster);
-  return { ...base, pooler: { host: cluster.nodes[0]!, port }, cluster, shards: base.shards.map(managed), cache: null };
+  return { ...base, pooler: { ...base.pooler, host: cluster.nodes[0]!, port }, cluster, shards: base.shards.map(managed), cache: null };
 }
 
 /** What a command needs of an event: a change of anything else must not run it again. */

@@ -4,7 +4,7 @@ import type { Desired, DesiredCache, DesiredCluster, Passwords } from "./desired
 import { renderCacheDoor } from "./render/cache-door.ts";
 import { doorsOf, renderHaproxy, socketOf } from "./render/haproxy.ts";
 import { type PatroniDynamic, patroniDynamic, ROLES, renderPatroni } from "./render/patroni.ts";
-import { POOLER_ADMIN, renderPgbouncer } from "./render/pgbouncer.ts";
+import { POOLER_ADMIN, poolerLimits, renderPgbouncer } from "./render/pgbouncer.ts";
 import { renderPostgresql } from "./render/postgresql.ts";
 import { CACHE_USERS, renderCacheUsers, renderValkey } from "./render/valkey.ts";
 import { shardParts } from "./shard-map.ts";
@@ -67,7 +67,7 @@ export function desired(topology: Topology): Desired {
     database,
     users: { write: endpoint.write.user, read: endpoint.read.user },
     roleSettings: { [endpoint.write.user]: timeouts, [endpoint.read.user]: timeouts },
-    pooler: { host: poolers[0]!.name, port: endpoint.port },
+    pooler: { host: poolers[0]!.name, port: endpoint.port, limits: poolerLimits(topology) },
     cluster: desiredCluster(topology, topology.entry),
     shards: shardParts(topology).map(({ cluster: { name, index }, class: rows }) => ({
       ...desiredCluster(topology, name),

@@ -1,11 +1,12 @@
 /** The program of a pooler host in front of RDS: keeps HAProxies and several PgBouncer processes, watches the servers, lets clients go. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { HEALTH_PORT } from "../../plan/render/haproxy-rds.ts";
+import { reload } from "../logins.ts";
 import { hostFiles, type Inputs, putFiles, readInputs } from "./files.ts";
 import { Fronts } from "./fronts.ts";
 import { serveHealth } from "./health.ts";
 import { Nodes } from "./nodes.ts";
-import { type Kept, onConsole, startPgbouncer } from "./processes.ts";
+import { type Kept, onConsole, startPgbouncer, withConsole } from "./processes.ts";
 
 const INPUT = "/run/pgladder";
 const EVERY = 1_000;
@@ -13,6 +14,8 @@ const EVERY = 1_000;
 const NOTICE = Number(process.env.PGLADDER_NOTICE ?? "20") * 1_000;
 /** How long clients may stay after that, in ms. */
 const DRAIN = Number(process.env.PGLADDER_DRAIN ?? "300") * 1_000;
+/** A process may take so long to read its file, in ms. */
+const RELOADING = 5_000;
 const MONITOR = "ladder_monitor";
 
 const log = (line: string) => console.log(line);
@@ -46,7 +49,7 @@ async function takeUp(): Promise<void> {
   const changed = putFiles(hostFiles(inputs));
   fronts.start(inputs.settings, changed);
   nodes.follow(inputs.settings.nodes);
-  if (changed.length > 0) for (let index = 0; index < processes; index++) await onConsole(index, port, "RELOAD");
+  if (changed.length > 0) for (let index = 0; index < processes; index++) await withConsole(index, port, reload, RELOADING);
   await fronts.prune(inputs.settings);
   log(`taken up: ${changed.join(", ") || "the servers"}`);
 }

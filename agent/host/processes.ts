@@ -57,15 +57,23 @@ export const startHaproxy = (cluster: string, log: (line: string) => void, start
 export const startPgbouncer = (index: number, log: (line: string) => void): Kept =>
   new Kept(`PgBouncer ${index}`, ["pgbouncer", processFile(index)], log);
 
-/** Runs one command on a process' admin console. PgBouncer lets its own user in on the socket without a password. */
-export async function onConsole(index: number, port: number, command: string, timeout = 1_000): Promise<void> {
+/** Works on a process' admin console. PgBouncer lets its own user in on the socket without a password. @param timeout of a command, ms */
+export async function withConsole(
+  index: number,
+  port: number,
+  work: (client: pg.Client) => Promise<unknown>,
+  timeout = 1_000,
+): Promise<void> {
   const limits = { connectionTimeoutMillis: timeout, query_timeout: timeout };
   const client = new pg.Client({ host: socketFolder(index), port, user: "pgbouncer", database: "pgbouncer", ...limits });
   client.on("error", () => undefined);
   try {
     await client.connect();
-    await client.query(command);
+    await work(client);
   } finally {
     client.end().catch(() => undefined);
   }
 }
+
+export const onConsole = (index: number, port: number, command: string): Promise<void> =>
+  withConsole(index, port, (client) => client.query(command));

@@ -1,7 +1,7 @@
 import { type Context, connectNode, until, withClient } from "../connections.ts";
 import { checkPrimary, giveReads, putBack, readmit, retirePrimary, takeOut, trustPrimary } from "../haproxy.ts";
 import type { Patroni } from "../patroni.ts";
-import { leadingTo, paused, poolerCommand, primaryReachable, reconnect, replicaReachable } from "../pooler.ts";
+import { leadingTo, paused, primaryReachable, reconnect, replicaReachable, resume } from "../pooler.ts";
 import type { Step } from "./plan.ts";
 
 /** New transactions wait at most this long for running ones before a restart is put off, in ms. */
@@ -16,8 +16,7 @@ export async function perform(context: Context, patroni: Patroni, step: Step): P
     case "wait":
       return step.reason;
     case "resume":
-      for (const name of step.databases) await poolerCommand(context, `RESUME ${name}`);
-      await poolerCommand(context, "RELOAD");
+      await resume(context, step.databases);
       return `resumed ${step.databases.join(", ")}`;
     case "spread-reads":
       await warm(context, step.readers);
@@ -58,13 +57,20 @@ async function switchover(context: Context, patroni: Patroni, from: string, to: 
   return `${to} leads, writes waited ${Math.round(stall)} ms`;
 }
 
-/** Reads leave the replica before it restarts; they wait only until their running transactions have ended. */
+/**
+ * Reads leave the replica before it restarts; they wait only until their running transactions have ended. Reads through a gateway, which chooses
+ * among a shard's servers itself, wait until the replica is back.
+ */
 async function restartReplica(context: Context, patroni: Patroni, node: string): Promise<string> {
   await checkpoint(context, node);
+  const restart = () => patroni.restart(node);
   try {
     // The pause closes the connections that lead to the replica; those opened after it lead elsewhere.
-    const stall = await paused(context, { databases: leadingTo(context, ["read"]), patience: PATIENCE }, () => takeOut(context, node));
-    await patroni.restart(node);
+    const stall = await paused(context, { databases: leadingTo(context, ["read"]), patience: PATIENCE }, async () => {
+      await takeOut(context, node);
+      if (context.entry) await restart();
+    });
+    if (!context.entry) await restart();
     return `${node} restarted, reads waited ${Math.round(stall)} ms`;
   } finally {
     await putBack(context, node);

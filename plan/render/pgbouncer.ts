@@ -14,6 +14,18 @@ export interface PgbouncerInput {
   pools: readonly Pool[];
 }
 
+/** Settings of one process that a pause changes while it runs, and sets back. */
+export interface PoolerLimits {
+  maxUserConnections: number;
+  minPoolSize: number;
+}
+
+/** The smallest pool is in one place, and not in each database's line: only this one can be set while PgBouncer runs. */
+export const poolerLimits = ({ pooling, pools }: Pick<PgbouncerInput, "pooling" | "pools">): PoolerLimits => ({
+  maxUserConnections: pooling.maxUserConnections,
+  minPoolSize: Math.max(0, ...pools.map((pool) => pool.minSize)),
+});
+
 /** What differs between places where PgBouncer runs: lines of the file. */
 export interface PgbouncerPlace {
   listening: readonly string[];
@@ -57,10 +69,9 @@ const lookUpIn = ({ realDatabase, shard }: Pool): string => (shard === null ? re
 export function renderPgbouncer({ port, pooling, pools }: PgbouncerInput, place: PgbouncerPlace = BEFORE_PATRONI): string {
   const seconds = (duration: number) => duration / 1_000;
   const [address, ...listening] = place.listening;
-  // In one place, and not in each database's line: only this one can be set while PgBouncer runs, as a pause has to.
-  const minSize = Math.max(0, ...pools.map((pool) => pool.minSize));
+  const { maxUserConnections, minPoolSize } = poolerLimits({ pooling, pools });
   return `[databases]
-${pools.map((pool) => entry(pool, minSize, place)).join("\n")}
+${pools.map((pool) => entry(pool, minPoolSize, place)).join("\n")}
 
 [pgbouncer]
 ${[address, `listen_port = ${port}`, ...listening].join("\n")}
@@ -76,8 +87,8 @@ server_tls_sslmode = verify-ca
 ${place.serverTls.join("\n")}
 max_client_conn = ${pooling.maxClientConn}
 max_db_connections = ${pooling.maxDbConnections}
-max_user_connections = ${pooling.maxUserConnections}
-min_pool_size = ${minSize}
+max_user_connections = ${maxUserConnections}
+min_pool_size = ${minPoolSize}
 reserve_pool_timeout = ${seconds(pooling.reservePoolTimeout)}
 max_prepared_statements = 200
 server_connect_timeout = ${seconds(pooling.serverConnectTimeout)}

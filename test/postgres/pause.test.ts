@@ -13,7 +13,8 @@ import { promisify } from "node:util";
 import { Client, DatabaseError } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Context } from "../../agent/connections.ts";
-import { paused, reconnect, StillBusy } from "../../agent/pooler.ts";
+import { reload, StillBusy } from "../../agent/logins.ts";
+import { paused, reconnect } from "../../agent/pooler.ts";
 import type { Pool } from "../../plan/pools.ts";
 import { POOLER_ADMIN, renderPgbouncer } from "../../plan/render/pgbouncer.ts";
 import { parse } from "../support/config.ts";
@@ -57,7 +58,7 @@ function iniFor(port: number): string {
     {
       listening: ["listen_addr = 127.0.0.1", "unix_socket_dir ="],
       authentication: [],
-      serverTls: ["server_tls_sslmode = disable"],
+      serverTls: ["server_tls_sslmode = require"],
       leading: () => `host=127.0.0.1 port=${server.port} dbname=postgres`,
     },
   );
@@ -67,6 +68,11 @@ beforeAll(async () => {
   server = await startPostgres();
   const admin = await server.connect();
   await admin.query("create role app login; create table seen (n int); alter table seen owner to app");
+  const made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=server -keyout /tmp/server.key -out /tmp/server.crt";
+  await run("docker", ["exec", "--user", "postgres", server.name, "sh", "-c", made]);
+  for (const sql of ["ssl_cert_file = '/tmp/server.crt'", "ssl_key_file = '/tmp/server.key'", "ssl = on"])
+    await admin.query(`alter system set ${sql}`);
+  await admin.query("select pg_reload_conf()");
   const port = await freePort();
   execFileSync(
     "openssl",
@@ -85,7 +91,7 @@ beforeAll(async () => {
     ...["run", "-d", "--rm", "--name", name, "--network", "host", "-v", `${folder}:/etc/pgladder:ro`],
     ...[process.env.PGLADDER_TEST_POOLER_IMAGE!, "timeout", "300", "pgbouncer", "/etc/pgladder/pgbouncer.ini"],
   ]);
-  const desired = { pooler: { host: "localhost", port } } as Context["desired"];
+  const desired = { pooler: { host: "localhost", port, limits: { maxUserConnections: MOST, minPoolSize: 10 } } } as Context["desired"];
   context = { files: folder, desired, passwords: { [POOLER_ADMIN]: "secret" } as Context["passwords"], log: () => undefined };
   for (let tries = 0; tries < 50; tries++) if (await settings().catch(() => sleep(100))) break;
 });
@@ -169,6 +175,23 @@ test("pauses and reconnects while connections come and go: nobody fails", async 
   }
   await writers.stop();
   expect(writers.failed).toEqual([]);
+  expect(await settings()).toEqual(OF_THE_FILE);
+});
+
+test("reads its file while connections come and go: nobody fails, and it is the same process", async () => {
+  const console = await client("pgbouncer", POOLER_ADMIN);
+  let ended = false;
+  console.once("end", () => {
+    ended = true;
+  });
+  const writers = await load(20);
+  for (let round = 0; round < 60; round++) {
+    await reconnect(context, "app");
+    await sleep(Math.random() * 20);
+    await reload(console);
+  }
+  await writers.stop();
+  expect([writers.failed, ended]).toEqual([[], false]);
   expect(await settings()).toEqual(OF_THE_FILE);
 });
 

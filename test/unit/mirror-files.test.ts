@@ -72,13 +72,16 @@ describe.each(STAGES)("stage $stage", ({ stage, nodes, cache }) => {
 
   test("what the agent is told to make true holds no password", () => {
     const told = contentOf(topologyOf({ stage }), "agent/desired.json");
+    const setting = (name: string) =>
+      Number(new RegExp(`^${name} = (.*)$`, "m").exec(contentOf(topologyOf({ stage }), "pooler-1/pgbouncer.ini"))![1]);
+    const limits = { maxUserConnections: setting("max_user_connections"), minPoolSize: setting("min_pool_size") };
     for (const role of SECRET_ROLES) expect(told).not.toContain(passwordOf(role));
     expect(JSON.parse(told)).toMatchObject({
       stack: "dev",
       stage,
       database: "app",
       users: { write: "app", read: "app_ro" },
-      pooler: { host: "pooler-1", port: 6432 },
+      pooler: { host: "pooler-1", port: 6432, limits },
       cluster: { nodes, wanted: nodes },
       held: [],
     });
