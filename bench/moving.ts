@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { applyMigrations } from "../agent/migrate/index.ts";
-import { warmSessions } from "../agent/shards/gateway/warm.ts";
+import { SHARDS, warmSessions } from "../agent/shards/gateway/warm.ts";
 import { advanceShards, finishShards } from "../agent/shards/index.ts";
 import { applyDefinitions } from "../agent/shards/schema.ts";
 import type { GlobalTable, ShardedTable } from "../agent/shards/types.ts";
@@ -61,7 +61,7 @@ class Bare implements Climber {
       define: async ({ connect, database: server }: (typeof all)[number]) => {
         await applyDefinitions({ ...OWN, connect, folder: this.#folder, server });
       },
-      warm: () => warmSessions(() => this.#connect("app"), false, ms(5_000)),
+      warm: () => warmSessions({ pooled: () => this.#connect("app"), what: SHARDS, patience: ms(5_000) }),
       log: this.#say,
       done: this.#say,
     };

@@ -112,12 +112,14 @@ export class ConnectionPool {
     }
   }
 
-  /** Opens `min` connections. @throws what `take` throws. */
-  async warm(): Promise<void> {
-    const taken = await Promise.allSettled(Array.from({ length: this.#settings.min }, () => this.take()));
-    for (const one of taken) if (one.status === "fulfilled") one.value.release();
-    const failed = taken.find((one) => one.status === "rejected");
-    if (failed) throw failed.reason;
+  /** Opens connections, one after another so that nobody waits behind them, until so many are open, `max` at most. @throws what `take` throws. */
+  async warm(open = this.#settings.min): Promise<void> {
+    const taken: Lease[] = [];
+    try {
+      while (this.#pool.totalCount < Math.min(open, this.figures().max)) taken.push(await this.take());
+    } finally {
+      for (const lease of taken) lease.release();
+    }
   }
 
   figures(): PoolFigures {

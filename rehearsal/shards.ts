@@ -55,7 +55,7 @@ export function readShards(writeUrl: string): Promise<Shards | undefined> {
     const { rows } = await client.query<{ databases: string[]; shards: number[] }>("select databases, shards from ladder.shard_map");
     const own = new URL(writeUrl).pathname.slice(1);
     const [map] = rows;
-    if (!map || map.databases.every((name) => name === own)) return undefined;
+    if (!map || map.shards.every((at) => map.databases[at] === own)) return undefined;
     const shards = map.databases.map((name) => {
       const url = new URL(writeUrl);
       url.pathname = `/${name}`;

@@ -4,7 +4,7 @@ import { farthest } from "./climb.ts";
 import { dropFence, setFence } from "./fence.ts";
 import { buildTrees, lockNames, ownSequences, swapIn } from "./gateway/index.ts";
 import { holder, lockAll, MAP } from "./locks.ts";
-import { allBuckets, isAt, onShardsMap, readMap, setMap, wholeMap } from "./map.ts";
+import { allBuckets, comingMap, isAt, onShardsMap, readMap, setMap } from "./map.ts";
 import { confirmed, confirmPromptly, endStream, letApply, mark, subscribe } from "./replication.ts";
 import { isBusy, onServer, onServers } from "./session.ts";
 import { connectionString } from "./sql.ts";
@@ -17,14 +17,14 @@ const AT_HAND = 524_288;
 const PATIENCE = 1_500;
 const ANNOUNCED = 20_000;
 
-/** Trees are built; routers hear that every bucket is about to move. */
+/** Trees are built; routers hear that every bucket is about to move, and where to. */
 export async function announce({ gateway, fleet, options }: Work): Promise<Outcome> {
   await buildTrees(gateway, fleet);
   await onShards(fleet, (client, shard) => confirmPromptly(client, forward(shard)));
   const map = await readMap(gateway);
-  const whole = wholeMap(fleet);
-  if (!(isAt(map, whole) && map!.moving.length === fleet.buckets))
-    await setMap(gateway, { ...whole, version: (map?.version ?? 0) + 1, here: fleet.database, moving: allBuckets(fleet) }, 0);
+  const coming = comingMap(fleet);
+  if (!(isAt(map, coming) && map!.moving.length === fleet.buckets))
+    await setMap(gateway, { ...coming, version: (map?.version ?? 0) + 1, here: fleet.database, moving: allBuckets(fleet) }, 0);
   const outcome = waitAnnounced((await readMap(gateway))!.age, options.announced);
   if (outcome === "done") await options.warm?.(gateway);
   return outcome;
@@ -72,6 +72,9 @@ export async function flip(work: Work): Promise<Outcome> {
         const held = Math.round(performance.now() - started);
         await remember(gateway, step, { state: "done", error: null, detail: { held } });
         await gateway.query("commit");
+        await passing("the flip is committed");
+        // From here on there is only the way forward, and what is written is kept for the way back. `open` does it where this fails.
+        await settled(shards.map((client) => setFence(client, "everybody"))).catch(() => undefined);
         const what = `${fleet.tables.length} tables are on ${fleet.shards.length} shards`;
         options.done(`shards: ${what}; writers were held up for ${held} ms; the way back is open until ladder finish`);
         return "done";

@@ -27,7 +27,7 @@ const PREPARED = "ladder_grow";
 
 type Next = Omit<NextMap, "here">;
 
-/** Routers hear which buckets are about to move. A shard that leaves gets a fence that lets everybody through yet. */
+/** Routers hear which buckets are about to move, and of the shard that they go to. A shard that leaves gets a fence that lets everybody through yet. */
 export async function announce(work: Growth): Promise<Outcome> {
   const { gateway, fleet, shape, kept, step, giver, taker, options } = work;
   await settlePartitions(work);
@@ -44,7 +44,8 @@ export async function announce(work: Growth): Promise<Outcome> {
   if (map.moving.join() !== moving.join()) {
     const places = placesOf(fleet, shape.before);
     if (!isAt(map, places)) throw new Error("shard map: got other places than before this move, want those that it began with");
-    await tellAll(work, shape.before.length, { ...places, version: map.version + 1, moving }, 0);
+    const databases = fleet.shards.map(({ database }) => database);
+    await tellAll(work, shape.before.length, { ...places, databases, version: map.version + 1, moving }, 0);
   }
   const { version, age } = (await readMap(gateway))!;
   const first: GrowDetail = { version };

@@ -34,6 +34,16 @@ export const onShardsMap = ({ shards, buckets }: Fleet): Places => ({
 /** Every bucket on the one server. */
 export const wholeMap = ({ database, buckets }: Fleet): Places => ({ databases: [database], shards: Array<number>(buckets).fill(0) });
 
+/** Every bucket on the one server, and the shards named that get them next: routers open connections to those. */
+export const comingMap = (fleet: Fleet): Places => ({
+  ...wholeMap(fleet),
+  databases: [fleet.database, ...fleet.shards.map(({ database }) => database)],
+});
+
+/** Whether no bucket is on a shard. */
+export const isWhole = ({ databases, shards }: Places, { database }: Pick<Fleet, "database">): boolean =>
+  shards.every((at) => databases[at] === database);
+
 export const allBuckets = ({ buckets }: Fleet): number[] => Array.from({ length: buckets }, (_, bucket) => bucket);
 
 export interface NextMap extends Places {

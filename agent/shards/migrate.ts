@@ -72,7 +72,7 @@ async function shardsWithSchema(context: Context): Promise<{ shards: Shard[]; pl
     fleet: await fleetOfStack(context, client),
     map: await readMap(client),
   }));
-  const placed = new Set(map?.databases ?? []);
+  const placed = new Set(map?.shards.map((at) => map.databases[at]!) ?? []);
   const shards: Shard[] = [];
   for (const shard of fleet.shards) if (placed.has(shard.database) || (await hasSchema(shard))) shards.push(shard);
   return { shards, placed };

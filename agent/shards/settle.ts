@@ -7,7 +7,7 @@ import { requireClass, validateClass } from "./cleanup.ts";
 import { buildTrees, lockNames, ownSequences, swapIn } from "./gateway/index.ts";
 import { guardShard, settleGlobals } from "./globals.ts";
 import { lockAll } from "./locks.ts";
-import { readMap } from "./map.ts";
+import { isWhole, readMap } from "./map.ts";
 import { partitionTable } from "./partitions.ts";
 import { letApply } from "./replication.ts";
 import { giveRanges } from "./sequences.ts";
@@ -30,7 +30,7 @@ const MOST_ROWS = 10_000;
 /** The shards that have rows, with the classes that they have now; undefined where rows are on one server. */
 async function placed(gateway: pg.Client, fleet: Fleet): Promise<Fleet | undefined> {
   const map = await readMap(gateway);
-  if (!map || map.databases.join() === fleet.database) return undefined;
+  if (!map || isWhole(map, fleet)) return undefined;
   const shards = fleet.shards.flatMap((shard) => {
     const buckets = map.shards.flatMap((at, bucket) => (map.databases[at] === shard.database ? [bucket] : []));
     if (buckets.length === 0) return [];

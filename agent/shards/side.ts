@@ -6,13 +6,15 @@ import type { SideWork } from "../move/side.ts";
 import { reconnect } from "../pooler.ts";
 import { settleTables } from "../tables/index.ts";
 import { connectPooled, fleetOfStack } from "./fleet.ts";
-import { warmSessions } from "./gateway/warm.ts";
+import { definitionsOf, SHARDS, warmSessions } from "./gateway/warm.ts";
 import { advanceShards } from "./index.ts";
 import { applyDefinitions } from "./schema.ts";
-import type { Shard } from "./types.ts";
+import type { Fleet, Shard } from "./types.ts";
 
 const LOCK_TIMEOUT = ms(5_000);
 const WARMING = ms(5_000);
+/** Sessions of routers on each shard. */
+const ROUTED = 4;
 
 /** @param folder of the application's SQL */
 export const shards = (folder: string): SideWork => ({
@@ -33,9 +35,26 @@ async function look(context: Context, done: (what: string) => void, folder: stri
     ...{ fleet, wanted, log, done },
     define: (shard) => define(context, shard, folder),
     check: (client) => blockers(client, desired.tables),
-    warm: () => warmSessions(() => connectPooled(context, desired.users.write, desired.cluster.pools.write), false, WARMING),
+    warm: () => warm(context, fleet),
     renew: () => reconnect(context, desired.cluster.pools.read),
   });
+}
+
+/** The gateway's sessions, and those of routers. What fails here only takes longer later. */
+async function warm(context: Context, { shards, tables, globals }: Fleet): Promise<void> {
+  const { log, desired } = context;
+  const { cluster, users, shards: clusters } = desired;
+  const pooled = (user: string, pool: string) => () => connectPooled(context, user, pool);
+  const what = definitionsOf([...tables, ...globals]);
+  const of = clusters.filter(({ pools }) => shards.some(({ database }) => database === pools.write));
+  const warmed = await Promise.allSettled([
+    warmSessions({ pooled: pooled(users.write, cluster.pools.write), what: SHARDS, patience: WARMING }),
+    ...of.flatMap(({ pools }) => [
+      warmSessions({ pooled: pooled(users.write, pools.write), what, patience: WARMING, least: ROUTED }),
+      warmSessions({ pooled: pooled(users.read, pools.read), what, patience: WARMING, least: ROUTED }),
+    ]),
+  ]);
+  for (const one of warmed) if (one.status === "rejected") log(`shards: a pool is not warm: ${(one.reason as Error).message}`);
 }
 
 /** The files that the gateway has, in the same order; then what is declared about their tables. */

@@ -22,7 +22,7 @@ export interface ShardsOptions {
   define: (shard: Shard) => Promise<void>;
   /** What stands in the way of a climb. @default nothing is looked for */
   check?: (gateway: pg.Client, fleet: Fleet) => Promise<readonly Blocker[]>;
-  /** Opens the application's pooled sessions' connections to the shards, shortly before the flip. @default they open when they are used */
+  /** Opens sessions on the shards and connections to them, for the gateway's clients and for routers, shortly before the flip. @default when they are used */
   warm?: (gateway: pg.Client) => Promise<unknown>;
   /** Has the pooler open new sessions for reads, whose role's settings have changed. @default sessions that are there read from the primaries */
   renew?: () => Promise<unknown>;

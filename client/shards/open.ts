@@ -29,9 +29,9 @@ export class Server {
     this.core = { writes, split: new Split(this.#reads, writes, config), tables };
   }
 
-  /** Opens `min` connections of each pool. */
-  async ready(): Promise<void> {
-    await Promise.all([this.core.writes.warm(), this.#reads.warm()]);
+  /** Opens so many connections of each pool. @default `min` */
+  async ready(open: { write?: number; read?: number } = {}): Promise<void> {
+    await Promise.all([this.core.writes.warm(open.write), this.#reads.warm(open.read)]);
   }
 
   figures(): ServerFigures {

@@ -155,8 +155,10 @@ export class Router {
     return server;
   }
 
-  #follow({ shards }: ShardMap): void {
-    this.#count = shards.length;
+  #follow({ shards, buckets }: ShardMap): void {
+    const direct = shards.filter((shard) => shard !== this.#database);
+    this.#count = Math.max(1, direct.length);
+    this.#prepare(direct.filter((shard) => !buckets.some((at) => shards[at] === shard)));
     for (const [name, server] of this.#servers)
       if (!shards.includes(name)) {
         this.#servers.delete(name);
@@ -166,5 +168,16 @@ export class Router {
         };
         this.#left.set(server, setTimeout(close, CLOSE_AFTER_MS).unref());
       }
+  }
+
+  /** Opens to shards that get their first buckets soon what they will need: together as many connections as there are now. */
+  #prepare(coming: readonly string[]): void {
+    const open = [this.#main, ...this.#servers.values()].map((server) => server.figures());
+    const each = (pool: "write" | "read") => Math.ceil(open.reduce((sum, figures) => sum + figures[pool].open, 0) / coming.length);
+    // One that cannot be reached yet is opened by whoever needs it.
+    for (const shard of coming)
+      this.#server(shard)
+        .ready({ write: each("write"), read: each("read") })
+        .catch(() => undefined);
   }
 }

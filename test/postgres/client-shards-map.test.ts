@@ -113,6 +113,18 @@ describe("the map changes", () => {
     expect(here.db.figures().shards).toEqual({});
   });
 
+  test("shards that are to get their first buckets have as many connections, before anybody needs them", async () => {
+    await Promise.all([1, 2, 3, 4].map((key) => here.db.shard(key).write("select pg_sleep(0.1)")));
+    await tellAll(Array(64).fill(0), { databases: ["app", ...SHARDS], moving: ALL });
+    later();
+    const open = () => Object.fromEntries(Object.entries(here.db.figures().shards).map(([name, { write }]) => [name, write.open]));
+    await vi.waitFor(async () => {
+      expect(await here.db.shard(1).name()).toBe("app");
+      expect(open()).toEqual(Object.fromEntries(SHARDS.map((name) => [name, 1])));
+    });
+    expect(await here.db.onAllShards("select count(*)::int as n from item")).toEqual({ rows: [{ n: 0 }], failed: [] });
+  });
+
   test("statements of every kind meet the old shard and are done on the new one", async () => {
     await tellAll(EVEN);
     const key = keysOn(3, 1)[0]!;

@@ -4,7 +4,7 @@
  */
 import type { Client } from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { warmSessions } from "../../agent/shards/gateway/index.ts";
+import { SHARDS, warmSessions } from "../../agent/shards/gateway/index.ts";
 import { ms } from "../../plan/types.ts";
 import type { TestFleet } from "../support/shards.ts";
 import { ask, attempt, fillTables, startGateway } from "./gateway-setup.ts";
@@ -140,7 +140,7 @@ test("sessions are connected to all shards before somebody waits for it, one con
   let turn = 0;
   const query = (...args: [string, unknown[]]) => pool[turn++ % pool.length]!.query(...args);
   const pooled = async () => ({ query, end: async () => undefined }) as unknown as Client;
-  expect(await warmSessions(pooled, false, ms(10_000))).toEqual({ warm: 6, cold: 0 });
+  expect(await warmSessions({ pooled, what: SHARDS, patience: ms(10_000) })).toEqual({ warm: 6, cold: 0 });
   const warm = await connections();
   expect(warm - before).toBe(4);
   for (const client of sessions) await client.query("select count(*) from accounts");

@@ -110,6 +110,18 @@ test("cut off at every point, there and back: the same end", async () => {
   expect(killsPage(rows)).toBe(readFileSync(path, "utf8"));
 }, 240_000);
 
+test("told where rows will go, routers may write there as soon as they are there", async () => {
+  driver.wanted = true;
+  await driver.until("flip: begins");
+  const map = "select databases, (select array_agg(distinct s) from unnest(shards) s) as used from ladder.shard_map";
+  expect((await admins[0]!.query(map)).rows).toEqual([{ databases: ["app", "app_shard_0", "app_shard_1"], used: [0] }]);
+  await driver.until("open: begins");
+  for (const admin of admins.slice(1))
+    expect((await admin.query("select last_value::int as lets from ladder.shard_fence")).rows).toEqual([{ lets: 2 }]);
+  driver.wanted = false;
+  await driver.settle();
+}, 120_000);
+
 test("given up before the flip, cut off at every point of that: nothing is left of it", async () => {
   await load.start(2);
   driver.wanted = true;

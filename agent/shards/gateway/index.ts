@@ -6,4 +6,4 @@ export { disownSequences, ownSequences } from "./sequences.ts";
 export { dropServers, settleServers } from "./servers.ts";
 export { swapIn, swapOut } from "./swap.ts";
 export { buildTrees, dropTrees } from "./trees.ts";
-export { warmSessions } from "./warm.ts";
+export { SHARDS, warmSessions } from "./warm.ts";
