@@ -12,7 +12,7 @@ import { between, distance, settlePartitions } from "./grow-steps.ts";
 import { detailOf, type GrowDetail, type Growth, placesOf } from "./grow-work.ts";
 import { holder, lockAll, MAP } from "./locks.ts";
 import { isAt, type NextMap, readMap, setMap } from "./map.ts";
-import { confirmed, confirmPromptly, mark } from "./replication.ts";
+import { confirmed, confirmPromptly, mark, replayed } from "./replication.ts";
 import { inTransaction, isBusy, onServer, onServers } from "./session.ts";
 import { remember } from "./store.ts";
 import { backward, type Outcome, relationsOf, settled } from "./work.ts";
@@ -127,9 +127,13 @@ async function change(work: Growth, next: Next, { from, names }: { from: pg.Clie
     await passing("flip: gateway locked");
     await lockAll(from, [MAP, ...relationsOf(fleet).map((name) => `only ${name}`)]);
     await passing("flip: locked");
-    if (!(await confirmed(from, followers, await mark(from), PATIENCE))) {
+    const [follow, read] = await settled([
+      mark(from).then((lsn) => confirmed(from, followers, lsn, PATIENCE)),
+      mark(gateway).then((lsn) => replayed(gateway, lsn, PATIENCE)),
+    ]);
+    if (!(follow && read)) {
       await both("rollback");
-      return await putOff(work, "a shard that confirms late");
+      return await putOff(work, follow ? "reads on the gateway's replicas" : "a shard that confirms late");
     }
     await settled([regrouped(), given()]);
     await gateway.query(`prepare transaction '${PREPARED}'`);
@@ -169,6 +173,10 @@ async function complete(work: Growth, next: Next, shards: readonly pg.Client[], 
   // The gateway's clients do not wait for a shard that has nothing to do with this: it is told with the next look.
   await told.catch(() => undefined);
   await passing("flip: others told");
+  // Reads through the gateway come to replicas too: none shows moved rows on both shards, or on neither, unless it is that far behind anyway.
+  await Promise.all([shards[giver.index]!, to].map(async (client) => replayed(client, await mark(client), PATIENCE))).catch(
+    () => undefined,
+  );
   if (await isPrepared(gateway)) await gateway.query(`commit prepared '${PREPARED}'`);
   await told;
   const held = started === undefined ? {} : { held: Math.round(performance.now() - started) };

@@ -186,13 +186,27 @@ export async function mark(client: pg.Client): Promise<string> {
 }
 
 /** Whether all slots have confirmed the place; waits for it up to `patience` ms. */
-export async function confirmed(client: pg.Client, names: readonly string[], lsn: string, patience: number): Promise<boolean> {
+export const confirmed = (client: pg.Client, names: readonly string[], lsn: string, patience: number): Promise<boolean> =>
+  within(client, patience, {
+    text: 'select count(*) filter (where confirmed_flush_lsn >= $2::pg_lsn) = cardinality($1::text[]) as "all" from pg_replication_slots where slot_name = any ($1)',
+    values: [names, lsn],
+  });
+
+/**
+ * Whether the replicas that stream have replayed the log up to the place; waits for it up to `patience` ms. Who has replayed a table's exclusive lock has no reader
+ * of the table any more, and gets none until the lock's end is replayed.
+ */
+export const replayed = (client: pg.Client, lsn: string, patience: number): Promise<boolean> =>
+  within(client, patience, {
+    text: `select coalesce(bool_and(r.replay_lsn >= $1::pg_lsn), true) as "all" from pg_stat_replication r
+       left join pg_replication_slots s on s.active_pid = r.pid where r.state = 'streaming' and coalesce(s.slot_type, 'physical') = 'physical'`,
+    values: [lsn],
+  });
+
+async function within(client: pg.Client, patience: number, query: pg.QueryConfig): Promise<boolean> {
   const end = performance.now() + patience;
   for (;;) {
-    const { rows } = await client.query<{ all: boolean }>(
-      "select count(*) filter (where confirmed_flush_lsn >= $2::pg_lsn) = cardinality($1::text[]) as all from pg_replication_slots where slot_name = any ($1)",
-      [names, lsn],
-    );
+    const { rows } = await client.query<{ all: boolean }>(query);
     if (rows[0]!.all) return true;
     if (performance.now() >= end) return false;
     await sleep(5);
