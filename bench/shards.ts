@@ -3,7 +3,7 @@ import pg from "pg";
 import { bucketOf, connect, type Database } from "../client/index.ts";
 import { shardOfBuckets } from "../plan/shards.ts";
 import { type FleetTable, type Sharded, startSharded } from "./fleet.ts";
-import { type Comparison, compare, type Ratio, ratiosOf, type Variant } from "./measure.ts";
+import { type Comparison, compare, type Ratio, type Variant } from "./measure.ts";
 import type { Found } from "./report.ts";
 import { counted } from "./scenario.ts";
 
@@ -120,45 +120,6 @@ async function drive(world: Sharded, { turns }: Way): Promise<Driven> {
   return { throughput: wall / took.length, "CPU time": cpu / took.length, p99 };
 }
 
-/**
- * Every client takes a turn of one way, then one of the next: whatever the machine does meets all of them alike. Time of a turn is what a client waits,
- * so its reciprocal is a client's throughput.
- *
- * @returns what each way's turns take in ms, by figure
- */
-async function turnAbout(ways: readonly Way[]): Promise<Record<"time of a turn" | "p99", number>[]> {
-  const took = ways.map((): number[] => []);
-  const end = performance.now() + ways.length * DRIVEN;
-  await Promise.all(
-    ways[0]!.turns.map(async (_, client) => {
-      for (let at = client; performance.now() < end; at++) {
-        const { turns } = ways[at % ways.length]!;
-        const began = performance.now();
-        await turns[client]!(Math.floor(Math.random() * USERS));
-        took[at % ways.length]!.push(performance.now() - began);
-      }
-    }),
-  );
-  return took.map((times) => ({
-    "time of a turn": times.reduce((sum, time) => sum + time, 0) / times.length,
-    p99: times.sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1]!,
-  }));
-}
-
-/** Ratios of ways that are driven at the same time. A first round does not count. */
-async function together(what: string, ways: readonly (readonly [name: string, way: Way])[], rounds: number): Promise<Ratio[]> {
-  const found: Awaited<ReturnType<typeof turnAbout>>[] = [];
-  for (let round = -1; round < rounds; round++) {
-    const measured = await turnAbout(ways.map(([, way]) => way));
-    if (round >= 0) found.push(measured);
-  }
-  return (["time of a turn", "p99"] as const).flatMap((figure) => {
-    const variants = ways.map(([name], i): Variant => ({ name, measure: async () => found[0]![i]![figure] }));
-    const samples = new Map(variants.map((variant, i) => [variant, found.map((measured) => measured[i]![figure])]));
-    return ratiosOf({ what: `${what}: ${figure}`, unit: "ms", variants: variants as [Variant, Variant, ...Variant[]] }, samples);
-  });
-}
-
 /** A comparison for each figure, all of the same runs. */
 function comparisonsOf(world: Sharded, what: string, ways: readonly (readonly [name: string, way: Way])[]): Comparison[] {
   const runs = ways.map((): Driven[] => []);
@@ -226,9 +187,9 @@ export async function shards(
         ["router", router],
         ["gateway", gateway],
       ]),
-      ...comparisonsOf(world, "the same through the router, all cores", [
+      ...comparisonsOf(world, "the same through the router, same cores", [
         ["one server, before", routerBefore],
-        [`${SHARDS} shards that share them, after`, router],
+        [`${SHARDS} shards, after`, router],
       ]),
       ...comparisonsOf(world, "the same through the write URL, same cores", [
         ["one server, before", url],
@@ -236,12 +197,7 @@ export async function shards(
       ]),
       { what: "count of all rows", unit: "ms", variants: counts as [Variant, Variant] },
     ];
-    const sideBySide: Parameters<typeof together>[1] = [
-      ["one server, before", routerBefore],
-      [`${SHARDS} shards, after`, router],
-    ];
-    const ratios = await together("the same through the router, side by side", sideBySide, rounds);
-    for (const { what, variant, ratio } of ratios) progress(`shards: ${what}: ${variant} ${ratio.median.toFixed(2)}`);
+    const ratios: Ratio[] = [];
     for (const comparison of comparisons) {
       ratios.push(...(await compare(comparison, rounds)));
       progress(`shards: ${comparison.what}: ${ratios.at(-1)!.variant} ${ratios.at(-1)!.ratio.median.toFixed(2)}`);
