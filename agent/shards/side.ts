@@ -40,21 +40,18 @@ async function look(context: Context, done: (what: string) => void, folder: stri
   });
 }
 
-/** The gateway's sessions, and those of routers. What fails here only takes longer later. */
+/** The gateway's sessions, and those of routers, a shard after the other. What fails here only takes longer later. */
 async function warm(context: Context, { shards, tables, globals }: Fleet): Promise<void> {
   const { log, desired } = context;
-  const { cluster, users, shards: clusters } = desired;
-  const pooled = (user: string, pool: string) => () => connectPooled(context, user, pool);
+  const { cluster, users } = desired;
+  const one = (pool: string, user: string, what: string, least = 1) => {
+    const cold = (error: Error) => log(`shards: ${pool} is not warm: ${error.message}`);
+    return warmSessions({ pooled: () => connectPooled(context, user, pool), what, patience: WARMING, least }).catch(cold);
+  };
+  await one(cluster.pools.write, users.write, SHARDS);
   const what = definitionsOf([...tables, ...globals]);
-  const of = clusters.filter(({ pools }) => shards.some(({ database }) => database === pools.write));
-  const warmed = await Promise.allSettled([
-    warmSessions({ pooled: pooled(users.write, cluster.pools.write), what: SHARDS, patience: WARMING }),
-    ...of.flatMap(({ pools }) => [
-      warmSessions({ pooled: pooled(users.write, pools.write), what, patience: WARMING, least: ROUTED }),
-      warmSessions({ pooled: pooled(users.read, pools.read), what, patience: WARMING, least: ROUTED }),
-    ]),
-  ]);
-  for (const one of warmed) if (one.status === "rejected") log(`shards: a pool is not warm: ${(one.reason as Error).message}`);
+  for (const { pools } of desired.shards.filter(({ pools }) => shards.some(({ database }) => database === pools.write)))
+    await Promise.all([one(pools.write, users.write, what, ROUTED), one(pools.read, users.read, what, ROUTED)]);
 }
 
 /** The files that the gateway has, in the same order; then what is declared about their tables. */
