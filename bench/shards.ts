@@ -3,7 +3,7 @@ import pg from "pg";
 import { bucketOf, connect, type Database } from "../client/index.ts";
 import { shardOfBuckets } from "../plan/shards.ts";
 import { type FleetTable, type Sharded, startSharded } from "./fleet.ts";
-import { type Comparison, compare, type Ratio, type Variant } from "./measure.ts";
+import { type Comparison, compare, type Ratio, ratiosOf, type Variant } from "./measure.ts";
 import type { Found } from "./report.ts";
 import { counted } from "./scenario.ts";
 
@@ -55,16 +55,22 @@ async function byUrl(url: string, clients: number): Promise<Way> {
   };
 }
 
+/** The place of a user's shard. */
+function shardOf({ fleet }: Sharded): (user: number) => number {
+  const buckets = shardOfBuckets(
+    fleet.shards.map((shard) => shard.class),
+    fleet.buckets,
+  );
+  return (user) => buckets[bucketOf(user, "bigint", fleet.buckets)]!;
+}
+
 /** A connection a client and shard; the right one is chosen by hand. */
 async function straight(world: Sharded, clients: number): Promise<Way> {
-  const buckets = shardOfBuckets(
-    world.fleet.shards.map((shard) => shard.class),
-    world.fleet.buckets,
-  );
+  const place = shardOf(world);
   const ways = await Promise.all(world.fleet.shards.map(({ database }) => byUrl(world.url(database), clients)));
   return {
     turns: Array.from({ length: clients }, (_, client) => (user: number) => {
-      return ways[buckets[bucketOf(user, "bigint", world.fleet.buckets)]!]!.turns[client]!(user);
+      return ways[place(user)]!.turns[client]!(user);
     }),
     close: async () => void (await Promise.all(ways.map((way) => way.close()))),
   };
@@ -118,6 +124,48 @@ async function drive(world: Sharded, { turns }: Way): Promise<Driven> {
   const cpu = (await world.cpu()) - servers + (user + system) / 1000;
   const p99 = took.sort((a, b) => a - b)[Math.ceil(took.length * 0.99) - 1]!;
   return { throughput: wall / took.length, "CPU time": cpu / took.length, p99 };
+}
+
+/**
+ * One client takes a turn of one way, then one of the next: whatever the machine does meets all of them alike, and each has all cores while it is asked.
+ *
+ * @returns what each way's turns take in ms, by figure
+ */
+async function turnAbout(ways: readonly Way[], users: readonly number[]): Promise<Record<(typeof ALONE)[number], number>[]> {
+  const took = ways.map((): number[] => []);
+  const end = performance.now() + ways.length * DRIVEN;
+  for (let at = 0; performance.now() < end; at++) {
+    const began = performance.now();
+    await ways[at % ways.length]!.turns[0]!(users[Math.floor(Math.random() * users.length)]!);
+    took[at % ways.length]!.push(performance.now() - began);
+  }
+  return took.map((times) => ({
+    "time of a turn": times.reduce((sum, time) => sum + time, 0) / times.length,
+    p99: times.sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1]!,
+  }));
+}
+const ALONE = ["time of a turn", "p99"] as const;
+
+/** Ratios of ways that take turns. A first round does not count. */
+async function alone(
+  what: string,
+  ways: readonly (readonly [name: string, way: Way])[],
+  users: readonly number[],
+  rounds: number,
+): Promise<Ratio[]> {
+  const found: Awaited<ReturnType<typeof turnAbout>>[] = [];
+  for (let round = -1; round < rounds; round++) {
+    const measured = await turnAbout(
+      ways.map(([, way]) => way),
+      users,
+    );
+    if (round >= 0) found.push(measured);
+  }
+  return ALONE.flatMap((figure) => {
+    const variants = ways.map(([name], i): Variant => ({ name, measure: async () => found[0]![i]![figure] }));
+    const samples = new Map(variants.map((variant, i) => [variant, found.map((measured) => measured[i]![figure])]));
+    return ratiosOf({ what: `${what}: ${figure}`, unit: "ms", variants: variants as [Variant, Variant, ...Variant[]] }, samples);
+  });
 }
 
 /** A comparison for each figure, all of the same runs. */
@@ -197,7 +245,14 @@ export async function shards(
       ]),
       { what: "count of all rows", unit: "ms", variants: counts as [Variant, Variant] },
     ];
-    const ratios: Ratio[] = [];
+    const doors: Parameters<typeof alone>[1] = [
+      ["one server, before", routerBefore],
+      ["their shard, after", router],
+    ];
+    const place = shardOf(world);
+    const users = Array.from({ length: USERS }, (_, user) => user).filter((user) => place(user) === 0);
+    const ratios = await alone("insert + select by key through the router, one client, users of one shard", doors, users, rounds);
+    for (const { what, variant, ratio } of ratios) progress(`shards: ${what}: ${variant} ${ratio.median.toFixed(2)}`);
     for (const comparison of comparisons) {
       ratios.push(...(await compare(comparison, rounds)));
       progress(`shards: ${comparison.what}: ${ratios.at(-1)!.variant} ${ratios.at(-1)!.ratio.median.toFixed(2)}`);
