@@ -5,6 +5,7 @@
 import type { Client } from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { SHARDS, warmSessions } from "../../agent/shards/gateway/index.ts";
+import { definitionsOf } from "../../agent/shards/gateway/warm.ts";
 import { ms } from "../../plan/types.ts";
 import type { TestFleet } from "../support/shards.ts";
 import { ask, attempt, fillTables, startGateway } from "./gateway-setup.ts";
@@ -146,4 +147,11 @@ test("sessions are connected to all shards before somebody waits for it, one con
   for (const client of sessions) await client.query("select count(*) from accounts");
   expect(await connections()).toBe(warm);
   expect(await ask(other, "select ladder.warm_shards(false)")).toEqual([[2]]);
+});
+
+test("a shard's sessions read its tables' definitions, and as many are opened as are wanted", async () => {
+  const { db } = servers.shards[0]!;
+  const what = definitionsOf([{ schema: "public", table: "accounts" }]);
+  const { warm } = await warmSessions({ pooled: () => db.connect("app"), what, patience: ms(10_000), least: 4 });
+  expect(warm).toBe(4);
 });
